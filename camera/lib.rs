@@ -1,0 +1,119 @@
+//! Cameras: pixels and time.
+//!
+//! ```text
+//! Source ──▶ capture ──▶ Captured (Frame | Lost)
+//!    ▲                      │
+//!    └──── Pool ◀── drop ───┘
+//! ```
+//!
+//! A source hands out its exposures one after the other, each in a buffer from a
+//! fixed pool, each with its sequence number and its encoder ticks. An exposure
+//! that could not be had is handed out as [`Lost`], with its place: a frame never
+//! disappears. A source ends with `None`. Nothing here knows a millimetre, makes a
+//! thread or a channel.
+
+pub mod capture;
+pub mod frame;
+pub mod images;
+pub mod loom;
+pub mod pool;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use capture::{CaptureCounts, Ending, capture};
+pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
+pub use images::{ImageFolder, image_files, load_image};
+pub use loom::{Beside, FlawKind, Loom, LoomSettings, PlantedFlaw, Weave};
+pub use pool::{Buffer, Pool};
+
+/// Something that exposes frames: a folder of images, a simulated loom, a camera.
+pub trait Source: Send {
+    /// What the frames of this source are like; it does not change while the source lives.
+    fn description(&self) -> &Description;
+
+    /// The next exposure, or `None` at the end or when `pool` was closed.
+    ///
+    /// Blocks on the pool while all its buffers are out. An exposure that cannot be had
+    /// is `Captured::Lost` and the source goes on.
+    ///
+    /// # Errors
+    /// Only what ends the whole source, such as a pool whose buffers are too small.
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError>;
+}
+
+/// What a source says of its frames before the first one comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Name for people: a path, `loom:7`, a camera's name.
+    pub name: String,
+    /// Shape of the frames. A frame may be lower (a last, shorter block), never higher
+    /// and never of another width, channel count or depth.
+    pub shape: FrameShape,
+    /// Encoder ticks from one line to the next.
+    pub ticks_per_line: i64,
+    /// Number of exposures from first to last, lost ones included, where it is known.
+    pub n_frames: Option<u64>,
+    /// True where exposures come whether or not anyone is ready for them.
+    pub live: bool,
+}
+
+/// Why a source cannot be opened, or ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum CameraError {
+    /// The path does not exist or may not be read.
+    #[error("cannot open {path:?}: {error}; expected an image file or a folder of images")]
+    CannotOpen {
+        /// What was to be opened.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The folder holds no file that claims to be an image.
+    #[error(
+        "no images in {path:?} (found {found}); expected png, jpeg, tiff, bmp or webp files directly in the folder, sub-folders are not searched"
+    )]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there instead, in words.
+        found: String,
+    },
+    /// There are image files, and not one can be read.
+    #[error("none of the {n_files} image files of {path:?} can be read; the first: {first}")]
+    NoReadableImage {
+        /// The folder or the file.
+        path: PathBuf,
+        /// How many files were tried.
+        n_files: usize,
+        /// What is wrong with the first one.
+        first: String,
+    },
+    /// One image that was asked for by name cannot be read.
+    #[error("{path:?} is unreadable: {detail}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// A frame does not fit into a buffer of the pool.
+    #[error("a frame of {needed} bytes does not fit the pool's buffers of {size} bytes")]
+    BufferTooSmall {
+        /// Bytes of the frame.
+        needed: usize,
+        /// Bytes of a buffer.
+        size: usize,
+    },
+    /// A setting of the simulated loom is out of range.
+    #[error("loom: {key} is {found}, expected {expected}")]
+    LoomSetting {
+        /// Name of the setting.
+        key: &'static str,
+        /// The value given.
+        found: String,
+        /// The range allowed.
+        expected: &'static str,
+    },
+}
