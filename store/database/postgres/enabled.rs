@@ -1,0 +1,264 @@
+//! PostgreSQL behind [`Database`].
+//!
+//! The same statements as SQLite; only the type words of a migration are exchanged. The server
+//! does the syncing (`synchronous_commit` is turned on, whatever its configuration says). The
+//! connection is plain: reach a server on another machine through a tunnel until TLS is added.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use postgres::error::SqlState;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use postgres::{Client, Config, NoTls, Statement};
+
+use crate::StoreError;
+use crate::database::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
+
+/// SQLite's words of a migration and PostgreSQL's.
+const TYPE_WORDS: [(&str, &str); 4] = [
+    (" BLOB", " BYTEA"),
+    (" INTEGER", " BIGINT"),
+    (" REAL", " DOUBLE PRECISION"),
+    (") STRICT;", ");"),
+];
+
+pub(in crate::database) fn connect(
+    url: &str,
+    access: Access,
+) -> Result<Box<dyn Database>, StoreError> {
+    let place = without_password(url);
+    let cannot_open = |reason: String| StoreError::CannotOpen {
+        store: place.clone(),
+        reason,
+    };
+    let config: Config = url.parse().map_err(|error| cannot_open(chain(&error)))?;
+    let client = config
+        .connect(NoTls)
+        .map_err(|error| cannot_open(chain(&error)))?;
+    let server = Postgres {
+        client: RefCell::new(client),
+        prepared: RefCell::new(HashMap::new()),
+        place: place.as_str().into(),
+    };
+    server.run(&format!("SET lock_timeout = {BUSY_WAIT_MILLIS}"))?;
+    if access == Access::Read {
+        server.run("SET default_transaction_read_only = on")?;
+    }
+    Ok(Box::new(server))
+}
+
+/// One connection to a server.
+struct Postgres {
+    client: RefCell<Client>,
+    /// Statements the server has compiled, by their text; they end with the connection.
+    prepared: RefCell<HashMap<String, Statement>>,
+    place: Arc<str>,
+}
+
+impl Postgres {
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.client
+            .borrow_mut()
+            .batch_execute(sql)
+            .map_err(|e| self.error(e))
+    }
+
+    fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
+        if let Some(statement) = self.prepared.borrow().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self
+            .client
+            .borrow_mut()
+            .prepare(sql)
+            .map_err(|e| self.error(e))?;
+        self.prepared
+            .borrow_mut()
+            .insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    fn error(&self, error: postgres::Error) -> StoreError {
+        let store = self.place.to_string();
+        let Some(code) = error.code().cloned() else {
+            return StoreError::Database {
+                store,
+                source: Box::new(error),
+            };
+        };
+        let any_of = |codes: &[SqlState]| codes.contains(&code);
+        if any_of(&[
+            SqlState::LOCK_NOT_AVAILABLE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ]) {
+            return StoreError::Busy {
+                store,
+                waited_millis: BUSY_WAIT_MILLIS,
+            };
+        }
+        if any_of(&[
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+        ]) {
+            return StoreError::ReadOnly { store };
+        }
+        if code == SqlState::DISK_FULL {
+            return StoreError::DiskFull { store };
+        }
+        if any_of(&[SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED]) {
+            return StoreError::Corrupt {
+                store,
+                found: chain(&error),
+            };
+        }
+        if code == SqlState::IO_ERROR {
+            return StoreError::Disk {
+                store,
+                found: chain(&error),
+            };
+        }
+        StoreError::Database {
+            store,
+            source: Box::new(error),
+        }
+    }
+}
+
+impl Database for Postgres {
+    fn place(&self) -> &Arc<str> {
+        &self.place
+    }
+
+    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {
+        let statement = self.prepare(sql)?;
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| v as _).collect();
+        let changed = self.client.borrow_mut().execute(&statement, &values);
+        // A table has fewer rows than memory has bytes.
+        Ok(changed.map_err(|e| self.error(e))? as usize)
+    }
+
+    fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepare(sql)?;
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| v as _).collect();
+        let rows = self
+            .client
+            .borrow_mut()
+            .query(&statement, &values)
+            .map_err(|e| self.error(e))?;
+        let held = |row: &postgres::Row| (0..row.len()).map(|column| held(row, column)).collect();
+        let rows = rows
+            .iter()
+            .map(|row| Ok(Row::new(Arc::clone(&self.place), held(row)?)));
+        rows.collect::<Result<_, postgres::Error>>()
+            .map_err(|e| self.error(e))
+    }
+
+    fn migrate(&self, sql: &str) -> Result<(), StoreError> {
+        let translated = |sql: String, (from, to): (&str, &str)| sql.replace(from, to);
+        self.run(&TYPE_WORDS.into_iter().fold(sql.to_owned(), translated))
+    }
+
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables \
+                   WHERE table_schema = current_schema() ORDER BY table_name";
+        self.query(sql, &[])?
+            .iter()
+            .map(|row| row.text(0).map(str::to_owned))
+            .collect()
+    }
+
+    fn make_durable(&self) -> Result<(), StoreError> {
+        self.run("SET synchronous_commit = on")
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        self.run("BEGIN")
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        self.run("COMMIT")
+    }
+
+    fn rollback(&self) -> Result<(), StoreError> {
+        self.run("ROLLBACK")
+    }
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match *self {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Int(value) => value.to_sql_checked(ty, out),
+            Value::Real(value) => value.to_sql_checked(ty, out),
+            Value::Text(value) => value.to_sql_checked(ty, out),
+            Value::Blob(value) => value.to_sql_checked(ty, out),
+        }
+    }
+
+    fn accepts(_ty: &Type) -> bool {
+        // Each kind of value checks the column's type itself, above.
+        true
+    }
+
+    to_sql_checked!();
+}
+
+fn held(row: &postgres::Row, column: usize) -> Result<Held, postgres::Error> {
+    let ty = row.columns()[column].type_();
+    let held = if *ty == Type::INT8 {
+        row.try_get::<_, Option<i64>>(column)?.map(Held::Int)
+    } else if *ty == Type::FLOAT8 {
+        row.try_get::<_, Option<f64>>(column)?.map(Held::Real)
+    } else if *ty == Type::BYTEA {
+        row.try_get::<_, Option<Vec<u8>>>(column)?.map(Held::Blob)
+    } else {
+        row.try_get::<_, Option<String>>(column)?.map(Held::Text)
+    };
+    Ok(held.unwrap_or(Held::Null))
+}
+
+/// An error with its causes: the outer text alone says only "db error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// `postgres://user:secret@host/name?password=secret` as `postgres://user@host/name`.
+fn without_password(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or(url);
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "postgres".to_owned();
+    };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}")
+        }
+        // Without a user; a password that holds the '?' cut off above ends here too.
+        None => format!("{scheme}://{}", rest.split(':').next().unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_message_shows_a_password() {
+        let url = "postgres://mill:se@cret@db.mill/qc?password=secret";
+        assert_eq!(without_password(url), "postgres://mill@db.mill/qc");
+        assert_eq!(
+            without_password("postgres://mill:sec?ret@db.mill/qc"),
+            "postgres://mill"
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! SQLite behind [`Database`]: one file, write-ahead log, every commit synced to the disk.
+//!
+//! Opening looks before it touches: a file that is not a store keeps every byte. Errors are told
+//! apart by SQLite's result codes, never by their text. The connection closes when it is dropped.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, ffi};
+
+use super::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
+use crate::StoreError;
+
+/// Statements kept compiled; more than the store has.
+const STATEMENTS_KEPT: usize = 64;
+
+pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, StoreError> {
+    let file = Path::new(path);
+    let is_memory = path == ":memory:";
+    let cannot_open = |reason: String| StoreError::CannotOpen {
+        store: path.to_owned(),
+        reason,
+    };
+    if path.is_empty() {
+        return Err(cannot_open("the path is empty".to_owned()));
+    }
+    if file.is_dir() {
+        return Err(cannot_open("found a folder, expected a file".to_owned()));
+    }
+    if !is_memory && !file.exists() {
+        if access != Access::Write {
+            return Err(StoreError::NotFound {
+                store: path.to_owned(),
+            });
+        }
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(cannot_open(format!("its folder {folder:?} does not exist")));
+        }
+    }
+    let flags = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::WriteExisting => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let place: Arc<str> = path.into();
+    // Without SQLITE_OPEN_URI a path that begins with "file:" is a path like any other.
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|error| store_error(&place, error))?;
+    let sqlite = Sqlite { connection, place };
+    sqlite.prepare_connection()?;
+    if access != Access::Read {
+        // SQLite falls back to reading in silence when the file refuses to be written.
+        let is_read_only = sqlite
+            .connection
+            .is_readonly("main")
+            .map_err(|e| sqlite.error(e))?;
+        if is_read_only {
+            return Err(StoreError::ReadOnly {
+                store: path.to_owned(),
+            });
+        }
+    }
+    Ok(Box::new(sqlite))
+}
+
+/// One open file.
+struct Sqlite {
+    connection: Connection,
+    place: Arc<str>,
+}
+
+impl Sqlite {
+    /// Settings of the connection alone; they leave the file as it is.
+    fn prepare_connection(&self) -> Result<(), StoreError> {
+        let set = |name, value| {
+            self.connection
+                .pragma_update(None, name, value)
+                .map_err(|e| self.error(e))
+        };
+        self.connection
+            .busy_timeout(Duration::from_millis(BUSY_WAIT_MILLIS.into()))
+            .map_err(|e| self.error(e))?;
+        self.connection
+            .set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        set("foreign_keys", "ON")?;
+        set("synchronous", "FULL")?;
+        // A schema from elsewhere must not be able to run functions of ours.
+        set("trusted_schema", "OFF")
+    }
+
+    fn run(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection
+            .execute_batch(sql)
+            .map_err(|e| self.error(e))
+    }
+
+    fn error(&self, error: rusqlite::Error) -> StoreError {
+        store_error(&self.place, error)
+    }
+}
+
+impl Database for Sqlite {
+    fn place(&self) -> &Arc<str> {
+        &self.place
+    }
+
+    fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<usize, StoreError> {
+        let run = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            bind(&mut statement, values)?;
+            statement.raw_execute()
+        };
+        run().map_err(|e| self.error(e))
+    }
+
+    fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        let run = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            bind(&mut statement, values)?;
+            let n_columns = statement.column_count();
+            let mut answer = statement.raw_query();
+            let mut rows = Vec::new();
+            while let Some(row) = answer.next()? {
+                let held = (0..n_columns).map(|column| Ok(held(row.get_ref(column)?)));
+                rows.push(Row::new(
+                    Arc::clone(&self.place),
+                    held.collect::<rusqlite::Result<_>>()?,
+                ));
+            }
+            Ok(rows)
+        };
+        run().map_err(|e| self.error(e))
+    }
+
+    fn migrate(&self, sql: &str) -> Result<(), StoreError> {
+        self.run(sql)
+    }
+
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.query(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+            &[],
+        )?;
+        rows.iter()
+            .map(|row| row.text(0).map(str::to_owned))
+            .collect()
+    }
+
+    fn make_durable(&self) -> Result<(), StoreError> {
+        // Kept in the file: readers then never wait for the line, nor the line for readers.
+        let mode = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        let mode = self
+            .connection
+            .query_row("PRAGMA journal_mode = WAL", [], mode);
+        match mode.map_err(|e| self.error(e))?.as_str() {
+            "wal" | "memory" => Ok(()),
+            other => Err(StoreError::CannotOpen {
+                store: self.place.to_string(),
+                reason: format!(
+                    "journal mode is {other:?}, expected \"wal\"; is it on a network drive?"
+                ),
+            }),
+        }
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        // A deferred transaction that reads first is refused at once when another has written
+        // meanwhile; this one waits its turn.
+        self.execute("BEGIN IMMEDIATE", &[]).map(drop)
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        self.execute("COMMIT", &[]).map(drop)
+    }
+
+    fn rollback(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.execute("ROLLBACK", &[]).map(drop)
+    }
+}
+
+/// Binds `values` to `$1`, `$2`, …; SQLite takes these as names, so they are looked up by name.
+fn bind(statement: &mut rusqlite::Statement<'_>, values: &[Value<'_>]) -> rusqlite::Result<()> {
+    for (nth, value) in values.iter().enumerate() {
+        let name = format!("${}", nth + 1);
+        match statement.parameter_index(&name)? {
+            Some(index) => statement.raw_bind_parameter(index, value)?,
+            None => return Err(rusqlite::Error::InvalidParameterName(name)),
+        }
+    }
+    Ok(())
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Value::Null => ValueRef::Null,
+            Value::Int(value) => ValueRef::Integer(value),
+            Value::Real(value) => ValueRef::Real(value),
+            Value::Text(value) => ValueRef::Text(value.as_bytes()),
+            Value::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+fn held(value: ValueRef<'_>) -> Held {
+    match value {
+        ValueRef::Null => Held::Null,
+        ValueRef::Integer(value) => Held::Int(value),
+        ValueRef::Real(value) => Held::Real(value),
+        ValueRef::Text(value) => Held::Text(String::from_utf8_lossy(value).into_owned()),
+        ValueRef::Blob(value) => Held::Blob(value.to_owned()),
+    }
+}
+
+fn store_error(place: &str, error: rusqlite::Error) -> StoreError {
+    let store = place.to_owned();
+    let found = error.to_string();
+    // The low byte is the kind of failure; the rest says where it struck.
+    match error
+        .sqlite_error()
+        .map(|failure| failure.extended_code & 0xFF)
+    {
+        Some(ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED) => StoreError::Busy {
+            store,
+            waited_millis: BUSY_WAIT_MILLIS,
+        },
+        Some(ffi::SQLITE_READONLY | ffi::SQLITE_PERM) => StoreError::ReadOnly { store },
+        Some(ffi::SQLITE_FULL) => StoreError::DiskFull { store },
+        Some(ffi::SQLITE_CORRUPT) => StoreError::Corrupt { store, found },
+        Some(ffi::SQLITE_NOTADB) => StoreError::NotAStore {
+            store,
+            found: "a file that is no SQLite database".to_owned(),
+        },
+        Some(ffi::SQLITE_CANTOPEN) => StoreError::CannotOpen {
+            store,
+            reason: found,
+        },
+        Some(ffi::SQLITE_IOERR) => StoreError::Disk { store, found },
+        _ => StoreError::Database {
+            store,
+            source: Box::new(error),
+        },
+    }
+}
