@@ -165,6 +165,18 @@ impl Graph {
         self.constant(name, ndarray::arr0(number).view())
     }
 
+    /// Gives the value `from` the name `to`, wherever a node makes or uses it. The node keeps
+    /// its own name.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        for node in &mut self.graph.node {
+            for name in node.input.iter_mut().chain(&mut node.output) {
+                if name == from {
+                    to.clone_into(name);
+                }
+            }
+        }
+    }
+
     /// Withdraws all outputs, so that others can be declared.
     pub fn clear_outputs(&mut self) {
         self.graph.output.clear();
@@ -477,6 +489,19 @@ mod tests {
         let kept = model.graph.unwrap();
         assert_eq!(kept.node.len(), 1);
         assert_eq!(kept.initializer.len(), 2);
+    }
+
+    #[test]
+    fn a_renamed_value_is_still_made_before_it_is_used() {
+        let mut graph = small();
+        graph.rename("stem.relu6", "stride2");
+
+        let model = graph.into_model().unwrap();
+
+        let nodes = model.graph.unwrap().node;
+        assert_eq!(nodes[1].name.as_deref(), Some("stem.relu6"));
+        assert_eq!(nodes[1].output, ["stride2"]);
+        assert_eq!(nodes[2].input, ["stride2", "stride2"]);
     }
 
     #[test]
