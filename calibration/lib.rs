@@ -1,0 +1,101 @@
+//! Calibration: pixels become even light and an address in millimetres.
+//!
+//! ```text
+//! Frame ──▶ find_cloth ──▶ Evener ──▶ EvenFrame (1.0 = as bright as usual here)
+//!   ticks ──▶ LaneGeometry ──▶ WebRect        ▲
+//!   good cloth ──▶ FlatFieldEstimator ──▶ FlatField
+//! ```
+//!
+//! Everything is a plain function of one frame and of what was calibrated before; the only
+//! thing that learns is the flat field, and it learns from good cloth alone. This crate knows
+//! no model, no flaw and no thread, and it loses no cloth: what cannot be judged is said to be
+//! so ([`LightFault`], `None` from [`find_cloth`]) and becomes a gap elsewhere.
+
+pub mod units;
+
+pub mod geometry;
+
+pub mod cloth_edge;
+
+pub mod flat_field;
+
+pub mod light;
+
+pub mod joint;
+
+pub use cloth_edge::{ClothSpan, find_cloth};
+pub use flat_field::{FlatField, FlatFieldEstimator};
+pub use geometry::LaneGeometry;
+pub use joint::{continues, joint_step};
+pub use light::{EvenFrame, Evener, LightFacts, LightFault, LightLimits};
+pub use units::{Span, Um, WebRect, m_from_um, mm_from_um, um_from_m, um_from_mm};
+
+/// Why something cannot be calibrated or measured.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// A scale, an offset or a limit is no number that can be meant.
+    #[error("{what} is {found}, expected {expected}")]
+    OutOfRange {
+        /// Name of the setting, as it stands in a configuration.
+        what: &'static str,
+        /// The value given.
+        found: String,
+        /// The range allowed.
+        expected: String,
+    },
+    /// A span ends before it begins, or is longer than can be counted.
+    #[error("a span from {start} um to {end} um; expected an end that is not before its start")]
+    ReversedSpan {
+        /// Where it begins, micrometres.
+        start: i64,
+        /// Where it ends, micrometres.
+        end: i64,
+    },
+    /// The cloth is not a part of the frame.
+    #[error(
+        "cloth in columns {left}..{right} of a frame {width} px wide; expected columns within the frame and at least one"
+    )]
+    ClothOutsideFrame {
+        /// First column of cloth.
+        left: u32,
+        /// One past the last column of cloth.
+        right: u32,
+        /// Columns of the frame.
+        width: u32,
+    },
+    /// A frame is not as wide as the frames that were calibrated.
+    #[error("a frame {found} px wide, expected {expected} px as calibrated")]
+    OtherWidth {
+        /// Columns of the frame.
+        found: u32,
+        /// Columns of the calibration.
+        expected: u32,
+    },
+    /// Too few frames of good cloth to know what belongs to the camera.
+    #[error(
+        "{found} frames of good cloth, expected at least {expected} to tell the camera's columns from yarn"
+    )]
+    TooFewFrames {
+        /// Frames that could be used.
+        found: u32,
+        /// Frames needed.
+        expected: u32,
+    },
+    /// The first and the second half of the frames show different column patterns.
+    #[error(
+        "the camera's columns changed while it was calibrated: {n_columns} columns disagree, column {column} shows {first:.3} in the first half of the frames and {second:.3} in the second; expected one lamp, one lens and one exposure throughout"
+    )]
+    Contradictory {
+        /// Columns that disagree.
+        n_columns: u32,
+        /// The column that disagrees most.
+        column: u32,
+        /// Its brightness relative to its neighbourhood in the first half.
+        first: f32,
+        /// The same in the second half.
+        second: f32,
+    },
+    /// OpenCV refused an operation.
+    #[error("opencv: {0}")]
+    OpenCv(#[from] opencv::Error),
+}
