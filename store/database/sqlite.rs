@@ -52,19 +52,22 @@ pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, S
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| store_error(&place, error))?;
     let sqlite = Sqlite { connection, place };
-    sqlite.prepare_connection()?;
-    if access != Access::Read {
-        // SQLite falls back to reading in silence when the file refuses to be written.
-        let is_read_only = sqlite
-            .connection
-            .is_readonly("main")
-            .map_err(|e| sqlite.error(e))?;
-        if is_read_only {
-            return Err(StoreError::ReadOnly {
-                store: path.to_owned(),
-            });
-        }
+    if access == Access::Read {
+        return sqlite
+            .ready_to_look()
+            .map(|sqlite| Box::new(sqlite) as Box<dyn Database>);
     }
+    // SQLite falls back to reading in silence when the file refuses to be written.
+    if sqlite
+        .connection
+        .is_readonly("main")
+        .map_err(|e| sqlite.error(e))?
+    {
+        return Err(StoreError::ReadOnly {
+            store: path.to_owned(),
+        });
+    }
+    sqlite.prepare_connection()?;
     Ok(Box::new(sqlite))
 }
 
@@ -91,6 +94,32 @@ impl Sqlite {
         set("synchronous", "FULL")?;
         // A schema from elsewhere must not be able to run functions of ours.
         set("trusted_schema", "OFF")
+    }
+
+    /// Sees to it that the file can be read; on a medium that takes no write at all SQLite cannot
+    /// make the log's index, and the file is opened as one that nobody changes.
+    ///
+    /// Only when no log is left there: then the file alone is the whole store.
+    fn ready_to_look(mut self) -> Result<Sqlite, StoreError> {
+        let looked = self.prepare_connection().and_then(|()| self.tables());
+        let Err(StoreError::CannotOpen { .. }) = &looked else {
+            return looked.map(|_| self);
+        };
+        if Path::new(&format!("{}-wal", self.place)).exists() {
+            return looked.map(|_| self);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let path = self
+            .place
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        let archive = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
+        self.connection = archive.map_err(|e| self.error(e))?;
+        self.prepare_connection()?;
+        Ok(self)
     }
 
     fn run(&self, sql: &str) -> Result<(), StoreError> {
@@ -248,5 +277,59 @@ fn store_error(place: &str, error: rusqlite::Error) -> StoreError {
             store,
             source: Box::new(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_synced_and_references_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("selvedge.db");
+        let sqlite = connect(path.to_str().unwrap(), Access::Write).unwrap();
+        sqlite.make_durable().unwrap();
+        let setting = |name: &str| {
+            let rows = sqlite.query(&format!("PRAGMA {name}"), &[]).unwrap();
+            rows[0]
+                .int(0)
+                .map_or_else(|_| rows[0].text(0).unwrap().to_owned(), |n| n.to_string())
+        };
+        assert_eq!(setting("synchronous"), "2", "2 is FULL");
+        assert_eq!(setting("journal_mode"), "wal");
+        assert_eq!(setting("foreign_keys"), "1");
+        assert_eq!(setting("busy_timeout"), BUSY_WAIT_MILLIS.to_string());
+    }
+
+    #[test]
+    fn a_lock_that_lasts_is_busy_and_not_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("selvedge.db");
+        let first = connect(path.to_str().unwrap(), Access::Write).unwrap();
+        first.make_durable().unwrap();
+        let second = connect(path.to_str().unwrap(), Access::Write).unwrap();
+        second.query("PRAGMA busy_timeout = 1", &[]).unwrap();
+        first.begin().unwrap();
+        let refused = second.begin();
+        assert!(
+            matches!(refused, Err(StoreError::Busy { .. })),
+            "{refused:?}"
+        );
+        first.rollback().unwrap();
+        second.begin().unwrap();
+    }
+
+    #[test]
+    fn values_are_bound_by_their_number() {
+        let sqlite = connect(":memory:", Access::Write).unwrap();
+        let rows = sqlite
+            .query("SELECT $2, $1, $2", &[7.into(), "x".into()])
+            .unwrap();
+        assert_eq!(
+            (rows[0].text(0).unwrap(), rows[0].int(1).unwrap()),
+            ("x", 7)
+        );
+        assert!(rows[0].real(0).is_err() && rows[0].blob(3).is_err());
     }
 }
