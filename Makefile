@@ -36,7 +36,7 @@ test: setup
 		cargo nextest run --workspace; \
 	else \
 		echo 'cargo-nextest is not installed, so the tests run with cargo test'; \
-		cargo test --workspace --all-targets; \
+		cargo test --workspace --lib --bins --tests; \
 	fi
 	cargo test --workspace --doc
 
