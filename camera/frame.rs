@@ -146,6 +146,11 @@ impl Frame {
         &self.pixels.bytes()[..self.shape.n_bytes()]
     }
 
+    /// The same bytes for a source to fill.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels.bytes_mut()[..self.shape.n_bytes()]
+    }
+
     /// The samples of one row, `width × channels`; `None` for a 16 bit frame or a row
     /// past the end.
     pub fn row_u8(&self, row: u32) -> Option<&[u8]> {
