@@ -1,0 +1,130 @@
+//! Features of a block of cells, as the tiles of one frame gave them.
+//!
+//! A [`Block`] is what a frame became: a grid of cells, covered by patches, one per
+//! tile. Each patch keeps the whole tile's features, borders included; [`Kept`] says which
+//! of its cells count, so nothing is copied between the network and the judgement.
+
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView3};
+
+/// Features of one tile, `[k, rows, cols]`, in whatever memory they were computed.
+pub struct Features {
+    shape: [usize; 3],
+    values: Box<dyn AsRef<[f32]> + Send>,
+}
+
+impl Features {
+    /// Takes features over from a buffer in standard layout. Gives `None` when the buffer
+    /// does not hold exactly `shape`.
+    pub fn new(shape: [usize; 3], values: Box<dyn AsRef<[f32]> + Send>) -> Option<Self> {
+        let expected = shape.iter().product::<usize>();
+        ((*values).as_ref().len() == expected).then_some(Self { shape, values })
+    }
+
+    /// Takes features over from an array.
+    pub fn from_array(values: Array3<f32>) -> Self {
+        let (k, rows, cols) = values.dim();
+        let values = values.as_standard_layout().into_owned();
+        let (values, offset) = values.into_raw_vec_and_offset();
+        debug_assert_eq!(
+            offset.unwrap_or(0),
+            0,
+            "an owned standard array starts at 0"
+        );
+        Self {
+            shape: [k, rows, cols],
+            values: Box::new(values),
+        }
+    }
+
+    /// The features, `[k, rows, cols]`.
+    pub fn view(&self) -> ArrayView3<'_, f32> {
+        ArrayView3::from_shape(self.shape, (*self.values).as_ref())
+            .expect("the length was checked when the features were made")
+    }
+
+    /// All features of one kind, row by row.
+    pub(crate) fn plane(&self, k: usize) -> &[f32] {
+        let size = self.shape[1] * self.shape[2];
+        &(*self.values).as_ref()[k * size..(k + 1) * size]
+    }
+
+    /// `[k, rows, cols]`.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+}
+
+/// Which cells of a patch count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Rows of the patch.
+    pub rows: Range<usize>,
+    /// Columns of the patch.
+    pub cols: Range<usize>,
+}
+
+/// The features of one tile, and where they belong.
+pub struct Patch {
+    /// All of the tile's features.
+    pub features: Features,
+    /// Those that count.
+    pub kept: Kept,
+    /// Row of the block where the first kept row goes.
+    pub row: usize,
+    /// Column of the block where the first kept column goes.
+    pub col: usize,
+}
+
+/// What lies beyond a side of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rim {
+    /// More of the same, known: the neighbouring frame, seen by the network too.
+    Joined,
+    /// The picture ended; the network saw its mirror image.
+    Mirrored,
+    /// What is judged ended (at a selvedge); the network saw its mirror image.
+    Ended,
+}
+
+/// The features of one frame.
+pub struct Block {
+    /// Rows of cells.
+    pub rows: usize,
+    /// Columns of cells.
+    pub cols: usize,
+    /// Columns that are judged and learned from.
+    pub judged: Range<usize>,
+    /// What lies above the first row.
+    pub above: Rim,
+    /// What lies below the last row.
+    pub below: Rim,
+    /// What lies left of `judged`.
+    pub left: Rim,
+    /// What lies right of `judged`.
+    pub right: Rim,
+    /// Whether the blocks before this one may say what is usual here.
+    pub continues: bool,
+    /// One per tile; together they keep every cell of the judged columns once.
+    pub patches: Vec<Patch>,
+}
+
+impl Block {
+    /// Cells that are judged.
+    pub fn n_judged(&self) -> usize {
+        self.rows * self.judged.len()
+    }
+}
+
+impl Patch {
+    /// The part of the kept columns that lies within `judged`, in the patch and in the block.
+    pub(crate) fn columns(&self, judged: &Range<usize>) -> (Range<usize>, Range<usize>) {
+        let from = judged
+            .start
+            .clamp(self.col, self.col + self.kept.cols.len());
+        let to = judged.end.clamp(from, self.col + self.kept.cols.len());
+        let shift = self.kept.cols.start;
+        (from - self.col + shift..to - self.col + shift, from..to)
+    }
+}

@@ -1,0 +1,167 @@
+//! From features to a score map, in order.
+//!
+//! ```text
+//! block ─▶ distance from the column's reference ─▶ − usual ─▶ smoothed ─▶ ÷ usual near rims
+//!                     ▲                                          ─▶ ÷ threshold ─▶ ScoreMap
+//!                     └── the window of blocks before it, without what was flagged
+//! ```
+//!
+//! One judge serves one lane and must be given its blocks in cloth order. The result depends
+//! on the blocks alone, never on timing.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::features::{Block, Rim};
+use crate::passport::{Judgement, ReferenceSettings};
+use crate::reference::{Beyond, Grown, Window, half_kernel, smoothed};
+
+/// One score per cell of a block.
+#[derive(Clone, Debug)]
+pub struct ScoreMap {
+    /// `[rows, cols]`; 1.0 is the threshold. Zero outside `judged`.
+    pub scores: Array2<f32>,
+    /// Columns that were judged.
+    pub judged: Range<usize>,
+}
+
+impl ScoreMap {
+    /// The largest score of the judged cells; 0 when there are none.
+    pub fn highest(&self) -> f32 {
+        self.judged_scores().iter().copied().fold(0.0, f32::max)
+    }
+
+    /// The judged cells.
+    pub fn judged_scores(&self) -> ArrayView2<'_, f32> {
+        self.scores
+            .slice(ndarray::s![.., self.judged.start..self.judged.end])
+    }
+}
+
+/// Judges the blocks of one lane, in order.
+pub struct Judge {
+    judgement: Judgement,
+    settings: ReferenceSettings,
+    window: Window,
+}
+
+impl Judge {
+    /// A judge at the start of a roll. `mm_per_row` is the length of a row of cells along the
+    /// lane, which turns the passport's window into rows.
+    pub fn new(judgement: Judgement, settings: ReferenceSettings, mm_per_row: f64) -> Self {
+        Self {
+            judgement,
+            settings,
+            window: Window::new(window_rows(&settings, mm_per_row)),
+        }
+    }
+
+    /// Scores the next block.
+    pub fn judge(&mut self, block: &Block) -> ScoreMap {
+        let reference = self.window.reference(block, self.settings.smooth_cells);
+        let distances = reference.distances(block);
+        let mut scores = even(&distances, block, &self.judgement);
+        relate_to_rims(&mut scores, block, &self.judgement);
+        scores.mapv_inplace(|score| score / self.judgement.threshold);
+        self.window
+            .remember(block, reference, |row, col| scores[[row, col]] > 1.0);
+        ScoreMap {
+            scores,
+            judged: block.judged.clone(),
+        }
+    }
+}
+
+/// The window of `settings` in rows of cells.
+pub(crate) fn window_rows(settings: &ReferenceSettings, mm_per_row: f64) -> usize {
+    (settings.window_mm / mm_per_row).round().max(0.0) as usize
+}
+
+/// Distances with each column's usual one taken off, smoothed; the block's own rows.
+pub(crate) fn even(distances: &Grown, block: &Block, judgement: &Judgement) -> Array2<f32> {
+    let judged = block.judged.clone();
+    let n = judged.len();
+    let kernel = half_kernel(judgement.smooth_cells);
+    let usual: Vec<f32> = judged
+        .clone()
+        .map(|col| usual_of(judgement, block.cols, col))
+        .collect();
+    let across: Vec<Vec<f32>> = distances
+        .values
+        .axis_iter(Axis(0))
+        .map(|row| {
+            let taken_off: Vec<f32> = row
+                .iter()
+                .skip(judged.start)
+                .zip(&usual)
+                .map(|(distance, usual)| distance - usual)
+                .collect();
+            smoothed(&taken_off, &kernel, Beyond::Nearest)
+        })
+        .collect();
+    let mut out = Array2::zeros((block.rows, block.cols));
+    let last = across.len().saturating_sub(1);
+    for (row, mut to) in out.axis_iter_mut(Axis(0)).enumerate() {
+        let to = &mut to
+            .as_slice_mut()
+            .expect("rows of an owned array are contiguous")[judged.clone()];
+        let centre = row + distances.above;
+        for (distance, weight) in kernel.iter().enumerate() {
+            let before = &across[centre.saturating_sub(distance)];
+            let behind = &across[(centre + distance).min(last)];
+            let weight = if distance == 0 { weight / 2.0 } else { *weight };
+            for i in 0..n {
+                to[i] += weight * (before[i] + behind[i]);
+            }
+        }
+    }
+    out
+}
+
+/// Divides scores near rims by how much larger they usually are there.
+pub(crate) fn relate_to_rims(scores: &mut Array2<f32>, block: &Block, judgement: &Judgement) {
+    let (rows, judged) = (block.rows, &block.judged);
+    let left = side_profile(block.left, &judgement.left, &judgement.mirror);
+    let right = side_profile(block.right, &judgement.right, &judgement.mirror);
+    let above = side_profile(block.above, &[], &judgement.mirror);
+    let below = side_profile(block.below, &[], &judgement.mirror);
+    let at = |profile: &[f32], distance: usize| profile.get(distance).copied().unwrap_or(1.0);
+    let reach = left.len().max(right.len());
+    for row in 0..rows {
+        let along = at(above, row).max(at(below, rows - 1 - row));
+        let is_near = |col: usize| col - judged.start < reach || judged.end - 1 - col < reach;
+        for col in judged.clone() {
+            if along <= 1.0 && !is_near(col) {
+                continue;
+            }
+            let usual = along
+                .max(at(left, col - judged.start))
+                .max(at(right, judged.end - 1 - col));
+            scores[[row, col]] /= usual;
+        }
+    }
+}
+
+fn side_profile<'a>(rim: Rim, ended: &'a [f32], mirror: &'a [f32]) -> &'a [f32] {
+    match rim {
+        Rim::Joined => &[],
+        Rim::Mirrored => mirror,
+        Rim::Ended => {
+            if ended.is_empty() {
+                mirror
+            } else {
+                ended
+            }
+        }
+    }
+}
+
+/// What the column usually shows. Columns mean something only in frames as wide as taught.
+fn usual_of(judgement: &Judgement, cols: usize, col: usize) -> f32 {
+    if judgement.usual.len() == cols {
+        judgement.usual[col]
+    } else {
+        judgement.usual_elsewhere
+    }
+}

@@ -1,0 +1,342 @@
+//! What a column of cells usually looks like, and how far cells are from it.
+//!
+//! ```text
+//! block ─▶ column sums ─┐
+//! blocks before it ─────┴▶ mean per column ─▶ smoothed across columns ─▶ distance of each cell
+//! ```
+//!
+//! The reference of a block is a function of a finite window of rows: the block's own and
+//! those of the blocks before it, newest first, until the window is full. It never depends on
+//! timing or on how many workers there are. What was flagged is left out of what later
+//! blocks see, so a running flaw does not become usual. A column without a single row to go by
+//! is held against the mean of all good cloth, which is zero in whitened features.
+//!
+//! Memory is the window's: one row of sums per block.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::features::{Block, Patch, Rim};
+
+/// Rows beyond a joined rim whose distance is computed too, for the smoothing.
+pub(crate) const RIM_ROWS: usize = 3;
+
+/// Sums over rows, per feature and column.
+#[derive(Clone)]
+struct Sums {
+    /// `[k, cols]`.
+    values: Array2<f32>,
+    /// Rows that were added, per column.
+    counts: Vec<f32>,
+    /// Rows of the block they come from.
+    rows: usize,
+}
+
+/// The window of a lane's past.
+pub(crate) struct Window {
+    rows: usize,
+    past: VecDeque<Sums>,
+}
+
+/// A block's reference, with what is needed to remember the block afterwards.
+pub(crate) struct Reference {
+    /// `[k, cols]`.
+    values: Array2<f32>,
+    own: Sums,
+}
+
+impl Window {
+    /// A window that reaches `rows` rows of cells back beyond the block.
+    pub(crate) fn new(rows: usize) -> Self {
+        Self {
+            rows,
+            past: VecDeque::new(),
+        }
+    }
+
+    /// Forgets everything: another roll, or cloth that has nothing to do with what was seen.
+    pub(crate) fn clear(&mut self) {
+        self.past.clear();
+    }
+
+    /// The reference of `block`, from itself and the window before it.
+    pub(crate) fn reference(&self, block: &Block, smooth_cells: f32) -> Reference {
+        let own = sums(block);
+        let mut total = own.clone();
+        if block.continues {
+            for past in &self.past {
+                if past.values.dim() == total.values.dim() {
+                    total.values += &past.values;
+                    for (count, more) in total.counts.iter_mut().zip(&past.counts) {
+                        *count += more;
+                    }
+                }
+            }
+        }
+        Reference {
+            values: smoothed_mean(&total, &block.judged, smooth_cells),
+            own,
+        }
+    }
+
+    /// Remembers a block for those that follow, without the cells that were flagged.
+    pub(crate) fn remember(
+        &mut self,
+        block: &Block,
+        reference: Reference,
+        flagged: impl Fn(usize, usize) -> bool,
+    ) {
+        if !block.continues {
+            self.clear();
+        }
+        let mut own = reference.own;
+        for patch in &block.patches {
+            leave_out(patch, &block.judged, &mut own, &flagged);
+        }
+        self.past.push_front(own);
+        let mut rows = 0;
+        let within = self
+            .past
+            .iter()
+            .take_while(|past| {
+                let starts_within = rows < self.rows;
+                rows += past.rows;
+                starts_within
+            })
+            .count();
+        self.past.truncate(within);
+    }
+}
+
+impl Reference {
+    /// Mean squared difference of each judged cell from its column's reference, over a block
+    /// grown by [`RIM_ROWS`] rows at each joined rim; zero outside the judged columns.
+    pub(crate) fn distances(&self, block: &Block) -> Grown {
+        let mut grown = Grown::new(block);
+        let k_all = self.values.nrows() as f32;
+        for patch in &block.patches {
+            let (in_patch, in_block) = patch.columns(&block.judged);
+            if in_patch.is_empty() {
+                continue;
+            }
+            let (rows, first) = grown.rows_of(block, patch);
+            let width = patch.features.shape()[2];
+            for k in 0..self.values.nrows() {
+                let plane = patch.features.plane(k);
+                let usual = self.values.row(k);
+                let usual = &usual
+                    .as_slice()
+                    .expect("rows of an owned array are contiguous")[in_block.clone()];
+                for (offset, row) in rows.clone().enumerate() {
+                    let from = &plane[row * width..][in_patch.clone()];
+                    let to = grown.row_mut(first + offset, &in_block);
+                    for ((sum, value), usual) in to.iter_mut().zip(from).zip(usual) {
+                        let difference = value - usual;
+                        *sum += difference * difference;
+                    }
+                }
+            }
+        }
+        grown.values.mapv_inplace(|sum| sum / k_all);
+        grown
+    }
+
+    /// Features of a patch's kept and judged cells relative to the reference, `[k, cells]`.
+    pub(crate) fn relative(&self, block: &Block, patch: &Patch) -> Array2<f32> {
+        let (in_patch, in_block) = patch.columns(&block.judged);
+        let width = patch.features.shape()[2];
+        let k_all = self.values.nrows();
+        let n_cells = patch.kept.rows.len() * in_patch.len();
+        let mut relative = Vec::with_capacity(k_all * n_cells);
+        for k in 0..k_all {
+            let plane = patch.features.plane(k);
+            let usual = self.values.row(k);
+            for row in patch.kept.rows.clone() {
+                let from = &plane[row * width..][in_patch.clone()];
+                relative.extend(
+                    from.iter()
+                        .zip(usual.iter().skip(in_block.start))
+                        .map(|(value, usual)| value - usual),
+                );
+            }
+        }
+        Array2::from_shape_vec((k_all, n_cells), relative)
+            .expect("every feature pushed one value per cell")
+    }
+}
+
+/// A map of a block's cells with a few more rows at its joined rims.
+pub(crate) struct Grown {
+    /// `[above + rows + below, cols]`.
+    pub(crate) values: Array2<f32>,
+    /// Extra rows at the top.
+    pub(crate) above: usize,
+    /// Rows of the block itself.
+    pub(crate) rows: usize,
+}
+
+impl Grown {
+    fn new(block: &Block) -> Self {
+        let extra = |rim| if rim == Rim::Joined { RIM_ROWS } else { 0 };
+        let (above, below) = (extra(block.above), extra(block.below));
+        Self {
+            values: Array2::zeros((above + block.rows + below, block.cols)),
+            above,
+            rows: block.rows,
+        }
+    }
+
+    /// The rows of `patch` that this map wants, and where the first of them goes.
+    fn rows_of(&self, block: &Block, patch: &Patch) -> (Range<usize>, usize) {
+        let mut rows = patch.kept.rows.clone();
+        let mut first = self.above + patch.row;
+        if patch.row == 0 {
+            rows.start -= self.above;
+            first = 0;
+        }
+        if patch.row + patch.kept.rows.len() == block.rows {
+            rows.end += self.values.nrows() - self.above - self.rows;
+        }
+        (rows, first)
+    }
+
+    fn row_mut(&mut self, row: usize, cols: &Range<usize>) -> &mut [f32] {
+        let width = self.values.ncols();
+        let values = self
+            .values
+            .as_slice_mut()
+            .expect("an owned array in standard layout");
+        &mut values[row * width..][cols.clone()]
+    }
+
+    /// The block's own cells.
+    pub(crate) fn block(&self) -> ArrayView2<'_, f32> {
+        self.values
+            .slice(ndarray::s![self.above..self.above + self.rows, ..])
+    }
+}
+
+fn sums(block: &Block) -> Sums {
+    let n_features = block
+        .patches
+        .first()
+        .map_or(0, |patch| patch.features.shape()[0]);
+    let mut values = Array2::<f32>::zeros((n_features, block.cols));
+    let mut counts = vec![0.0; block.cols];
+    for patch in &block.patches {
+        let (in_patch, in_block) = patch.columns(&block.judged);
+        let width = patch.features.shape()[2];
+        for count in &mut counts[in_block.clone()] {
+            *count += patch.kept.rows.len() as f32;
+        }
+        for k in 0..n_features {
+            let plane = patch.features.plane(k);
+            let mut sums = values.row_mut(k);
+            let sums = &mut sums
+                .as_slice_mut()
+                .expect("rows of an owned array are contiguous")[in_block.clone()];
+            for row in patch.kept.rows.clone() {
+                let from = &plane[row * width..][in_patch.clone()];
+                for (sum, value) in sums.iter_mut().zip(from) {
+                    *sum += value;
+                }
+            }
+        }
+    }
+    Sums {
+        values,
+        counts,
+        rows: block.rows,
+    }
+}
+
+fn leave_out(
+    patch: &Patch,
+    judged: &Range<usize>,
+    own: &mut Sums,
+    flagged: &impl Fn(usize, usize) -> bool,
+) {
+    let (in_patch, in_block) = patch.columns(judged);
+    let width = patch.features.shape()[2];
+    for (offset, row) in patch.kept.rows.clone().enumerate() {
+        for (from, to) in in_patch.clone().zip(in_block.clone()) {
+            if !flagged(patch.row + offset, to) {
+                continue;
+            }
+            own.counts[to] -= 1.0;
+            for k in 0..own.values.nrows() {
+                own.values[[k, to]] -= patch.features.plane(k)[row * width + from];
+            }
+        }
+    }
+}
+
+fn smoothed_mean(total: &Sums, judged: &Range<usize>, smooth_cells: f32) -> Array2<f32> {
+    let kernel = half_kernel(smooth_cells);
+    let counts = smoothed(&total.counts[judged.clone()], &kernel, Beyond::Nothing);
+    let mut mean = Array2::zeros(total.values.dim());
+    for (sums, mut means) in total.values.rows().into_iter().zip(mean.rows_mut()) {
+        let sums = &sums
+            .as_slice()
+            .expect("rows of an owned array are contiguous")[judged.clone()];
+        let sums = smoothed(sums, &kernel, Beyond::Nothing);
+        for ((mean, sum), count) in means.iter_mut().skip(judged.start).zip(&sums).zip(&counts) {
+            *mean = if *count > 0.5 { sum / count } else { 0.0 };
+        }
+    }
+    mean
+}
+
+/// What a smoothing finds beyond the end of its row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// Zeros: for sums, whose counts are smoothed alike.
+    Nothing,
+    /// The last value again.
+    Nearest,
+}
+
+/// One half of a Gaussian kernel, its centre first, normalised to a sum of one over both
+/// halves; cut at three standard deviations.
+pub(crate) fn half_kernel(sigma: f32) -> Vec<f32> {
+    let radius = (3.0 * sigma).ceil() as usize;
+    let mut half: Vec<f32> = (0..=radius)
+        .map(|distance| (-0.5 * (distance as f32 / sigma.max(1e-3)).powi(2)).exp())
+        .collect();
+    let sum = 2.0 * half.iter().sum::<f32>() - half[0];
+    for weight in &mut half {
+        *weight /= sum;
+    }
+    half
+}
+
+/// `values` under a symmetric kernel given by its half.
+pub(crate) fn smoothed(values: &[f32], half: &[f32], beyond: Beyond) -> Vec<f32> {
+    let radius = half.len() - 1;
+    let (Some(first), Some(last)) = (values.first(), values.last()) else {
+        return Vec::new();
+    };
+    let (first, last) = match beyond {
+        Beyond::Nothing => (0.0, 0.0),
+        Beyond::Nearest => (*first, *last),
+    };
+    let mut padded = Vec::with_capacity(values.len() + 2 * radius);
+    padded.extend(std::iter::repeat_n(first, radius));
+    padded.extend_from_slice(values);
+    padded.extend(std::iter::repeat_n(last, radius));
+    let n = values.len();
+    let mut out: Vec<f32> = padded[radius..radius + n]
+        .iter()
+        .map(|v| v * half[0])
+        .collect();
+    for (distance, weight) in half.iter().enumerate().skip(1) {
+        let before = &padded[radius - distance..][..n];
+        let behind = &padded[radius + distance..][..n];
+        for ((sum, left), right) in out.iter_mut().zip(before).zip(behind) {
+            *sum += weight * (left + right);
+        }
+    }
+    out
+}
