@@ -11,6 +11,7 @@ use std::process::Command;
 use store::{Batch, Store, StoreError};
 
 use crate::cloth::{begun, covers, crop, gap, hole, inspected, name, rect};
+use crate::not_run;
 
 /// Names the mounted folder that the child works in.
 const MOUNT_OF_CHILD: &str = "SELVEDGE_TEST_MOUNT";
@@ -61,7 +62,7 @@ fn a_file_that_refuses_to_be_written_is_read_only() {
         .iter()
         .find(|path| Path::new(path).exists())
     else {
-        println!("NOT RUN: found no read-only kernel file under /sys");
+        not_run("found no read-only kernel file under /sys");
         return;
     };
     let refused = Store::open(path).err();
@@ -214,6 +215,11 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
 
 /// Runs one test of this program in a child that has a small file system of its own.
 fn in_child_on_a_mount(test: &str, options: &str) {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        not_run("this process may not mount a disk of its own; run as root");
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let script = r#"mount -t tmpfs -o "$1" none "$2" || exit 77; shift 2; exec "$@""#;
     let child = Command::new("unshare")
@@ -222,15 +228,10 @@ fn in_child_on_a_mount(test: &str, options: &str) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(MOUNT_OF_CHILD, folder.path())
-        .output();
-    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
-    if !may_mount.is_ok_and(|status| status.success()) {
-        println!("NOT RUN: this process may not mount; run as root");
-        return;
-    }
-    let child = child.unwrap();
+        .output()
+        .unwrap();
     if child.status.code() == Some(77) {
-        println!("NOT RUN: this process may not mount a tmpfs");
+        not_run("this process may not mount a tmpfs");
         return;
     }
     let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);

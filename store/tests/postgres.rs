@@ -9,15 +9,16 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::life::check_a_whole_life;
+use crate::not_run;
 
 #[test]
 fn a_life_on_postgresql() {
     if !cfg!(feature = "postgres") {
-        println!("NOT RUN: PostgreSQL is not built in; add --features postgres");
+        not_run("PostgreSQL is not built in; add --features postgres");
         return;
     }
     let Some(server) = Server::start() else {
-        println!("NOT RUN: found no PostgreSQL server programs under /usr/lib/postgresql");
+        not_run("found no PostgreSQL server programs under /usr/lib/postgresql");
         return;
     };
     check_a_whole_life(&server.url());

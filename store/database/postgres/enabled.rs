@@ -147,11 +147,15 @@ impl Database for Postgres {
             .borrow_mut()
             .query(&statement, &values)
             .map_err(|e| self.error(e))?;
-        let held = |row: &postgres::Row| (0..row.len()).map(|column| held(row, column)).collect();
-        let rows = rows
-            .iter()
-            .map(|row| Ok(Row::new(Arc::clone(&self.place), held(row)?)));
-        rows.collect::<Result<_, postgres::Error>>()
+        let row = |row: &postgres::Row| {
+            let held = (0..row.len())
+                .map(|column| held(row, column))
+                .collect::<Result<_, _>>()?;
+            Ok(Row::new(Arc::clone(&self.place), held))
+        };
+        rows.iter()
+            .map(row)
+            .collect::<Result<_, postgres::Error>>()
             .map_err(|e| self.error(e))
     }
 
