@@ -70,7 +70,302 @@ impl ClothSpan {
     }
 }
 
-/// The columns of cloth in `frame`, or `None` where it shows no cloth at all.
+/// The columns of cloth in `frame`, or `None` where it shows no cloth at all: table, a lens cap
+/// or glare.
+///
+/// Rows are sub-sampled, so the cost hardly grows with the frame's height.
 pub fn find_cloth(frame: &Frame) -> Option<ClothSpan> {
-    ClothSpan::whole(frame.width()).ok()
+    let width = frame.width();
+    let mut bands = measure(frame);
+    let left = outer_edge(&bands, width as usize)?;
+    bands.iter_mut().for_each(Band::reverse);
+    let right = width - outer_edge(&bands, width as usize)?;
+    ClothSpan::new(left, right, width).ok()
+}
+
+/// Columns of a bin: a few yarns of the coarsest cloth, so that a bin's texture is steady.
+const BIN: usize = 16;
+/// Bands of a frame. The third outermost decides: two may be led astray by a thread on the
+/// table, and a hole in up to five of them does not move the edge.
+const N_BANDS: usize = 8;
+/// Pairs of neighbouring rows looked at in a frame; more change no edge and cost time.
+const N_PAIRS: usize = 64;
+/// Fewer pairs make a band's texture too noisy.
+const MIN_PAIRS_PER_BAND: usize = 4;
+
+/// Bins in which the walk outwards begins: enough for a median that a flaw does not tip.
+const START_BINS: usize = 24;
+/// Where the walk may begin, in eighths of the width, the first that shows cloth.
+const STARTS: [usize; 5] = [4, 3, 5, 2, 6];
+/// Accepted bins that the next one is compared with: follows a lamp's slope, outlives a flaw.
+const REFERENCE_BINS: usize = 12;
+/// A bin is unlike the cloth when its level differs by 25 % or a texture by 80 %.
+const UNLIKE_CLOTH: [f32; 3] = [0.223, 0.588, 0.588];
+/// Cloth has ended when this many bins, wider than any flaw known, are nearly all unlike it.
+const SUSTAINED_BINS: usize = 10;
+/// A bin is unlike the table when it differs by 15 % in level or 40 % in texture: a table is
+/// evener than cloth.
+const UNLIKE_TABLE: [f32; 3] = [0.140, 0.336, 0.336];
+/// ... or by this share of its contrast to the cloth, whichever is more: cloth lights the table
+/// beside it.
+const STRAY_LIGHT: f32 = 0.25;
+/// Bins of table that a bin is compared with: the nearest that are farther out than any
+/// selvedge.
+const TABLE_BINS: usize = 24;
+/// A selvedge of another weave is narrower than this many bins.
+const SELVEDGE_BINS: usize = 14;
+
+/// Of 255. Whiter is saturated, whatever it is.
+const WHITE_LEVEL: f32 = 250.0;
+/// Of 255. A saturated table ends where a bin's mean falls below this.
+const OFF_WHITE_LEVEL: f32 = 240.0;
+/// Of 255. Darker is a lens cap or a dead lamp.
+const BLACK_LEVEL: f32 = 4.0;
+/// Of 255. Mean step from pixel to pixel below which there is no weave, but sensor noise.
+const FLATTEST_WEAVE: f32 = 1.5;
+/// Added before taking logarithms, so that noise on black does not look like texture.
+const LEVEL_FLOOR: f32 = 8.0;
+const TEXTURE_FLOOR: f32 = 1.0;
+
+/// Columns averaged on each side of a step: a yarn, so that yarns make no steps.
+const STEP_PX: usize = 4;
+/// The edge is looked for from this far outside of the bin where the table ends ...
+const ZONE_OUT_PX: usize = 12;
+/// ... or where the weave ends, when no table like the rest of it was found ...
+const ZONE_OUT_UNSURE_PX: usize = 40;
+/// ... to this far inside.
+const ZONE_IN_PX: usize = 24;
+/// How far a band's edge may lie inside the outer ones and still be the edge: cloth that runs
+/// askew. Deeper is a hole in the selvedge.
+const ASKEW_PX: usize = 64;
+
+/// What a band of rows shows, per column.
+struct Band {
+    level: Vec<f32>,
+    along: Vec<f32>,
+    across: Vec<f32>,
+}
+
+/// Level and texture along and across of one bin.
+#[derive(Clone, Copy)]
+struct Bin {
+    level: f32,
+    texture: [f32; 2],
+    /// Logarithms of the three: lamps multiply.
+    look: [f32; 3],
+}
+
+impl Band {
+    fn empty(width: usize) -> Self {
+        Self {
+            level: vec![0.0; width],
+            along: vec![0.0; width],
+            across: vec![0.0; width],
+        }
+    }
+
+    /// Adds two neighbouring rows.
+    fn add(&mut self, first: &[f32], second: &[f32]) {
+        for (((level, along), a), b) in (self.level.iter_mut())
+            .zip(&mut self.along)
+            .zip(first)
+            .zip(second)
+        {
+            *level += 0.5 * (a + b);
+            *along += (b - a).abs();
+        }
+        let steps = first.windows(2);
+        for (across, step) in self.across.iter_mut().zip(steps) {
+            *across += (step[1] - step[0]).abs();
+        }
+    }
+
+    fn divide(&mut self, n_pairs: usize) {
+        let share = 1.0 / n_pairs as f32;
+        let columns = [&mut self.level, &mut self.along, &mut self.across];
+        columns.into_iter().flatten().for_each(|sum| *sum *= share);
+    }
+
+    fn reverse(&mut self) {
+        self.level.reverse();
+        self.along.reverse();
+        self.across.reverse();
+    }
+
+    /// Bins from the first column on; columns left over at the end belong to the last one.
+    fn bins(&self) -> Vec<Bin> {
+        let width = self.level.len();
+        let n = (width / BIN).max(1);
+        let bin = |i: usize| {
+            let columns = i * BIN..if i + 1 == n { width } else { (i + 1) * BIN };
+            let mean =
+                |values: &[f32]| values[columns.clone()].iter().sum::<f32>() / columns.len() as f32;
+            let level = mean(&self.level);
+            let texture = [mean(&self.along), mean(&self.across)];
+            let look = [
+                (level + LEVEL_FLOOR).ln(),
+                (texture[0] + TEXTURE_FLOOR).ln(),
+                (texture[1] + TEXTURE_FLOOR).ln(),
+            ];
+            Bin {
+                level,
+                texture,
+                look,
+            }
+        };
+        (0..n).map(bin).collect()
+    }
+}
+
+/// Looks at pairs of rows spread evenly over `frame`; no band for a frame without pixels.
+fn measure(frame: &Frame) -> Vec<Band> {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    if width == 0 || height == 0 {
+        return Vec::new();
+    }
+    let n_pairs = (height / 2).clamp(1, N_PAIRS);
+    let n_bands = (n_pairs / MIN_PAIRS_PER_BAND).clamp(1, N_BANDS);
+    let mut rows = [vec![0.0; width], vec![0.0; width]];
+    let mut bands = Vec::with_capacity(n_bands);
+    for band_idx in 0..n_bands {
+        let pairs = band_idx * n_pairs / n_bands..(band_idx + 1) * n_pairs / n_bands;
+        let mut band = Band::empty(width);
+        for pair in pairs.clone() {
+            let row = pair * height / n_pairs;
+            frame.grey_row_into(row as u32, &mut rows[0]);
+            frame.grey_row_into((row + 1).min(height - 1) as u32, &mut rows[1]);
+            band.add(&rows[0], &rows[1]);
+        }
+        band.divide(pairs.len());
+        bands.push(band);
+    }
+    bands
+}
+
+/// The column where cloth begins, coming from column 0; `None` where there is no cloth.
+fn outer_edge(bands: &[Band], width: usize) -> Option<u32> {
+    let binned: Vec<Vec<Bin>> = bands.iter().map(Band::bins).collect();
+    let start = cloth_start(&binned)?;
+    let mut edges: Vec<usize> = (bands.iter().zip(&binned))
+        .filter_map(|(band, bins)| band_edge(&band.level, bins, start.clone()))
+        .collect();
+    if 2 * edges.len() < bands.len() || width == 0 {
+        return Some(0);
+    }
+    edges.sort_unstable();
+    let outermost = edges[edges.len() / 4];
+    edges.retain(|&edge| edge <= outermost + ASKEW_PX);
+    Some(edges[edges.len() / 2] as u32)
+}
+
+/// Bins from which to walk outwards: the first place that shows cloth.
+fn cloth_start(binned: &[Vec<Bin>]) -> Option<Range<usize>> {
+    let n_bins = binned.first()?.len();
+    let n = START_BINS.min(n_bins);
+    STARTS.iter().find_map(|eighth| {
+        let start = (n_bins * eighth / 8).min(n_bins - n);
+        let here = || binned.iter().flat_map(|bins| &bins[start..start + n]);
+        let level = median(here().map(|bin| bin.level));
+        let along = median(here().map(|bin| bin.texture[0]));
+        let across = median(here().map(|bin| bin.texture[1]));
+        let lit = (BLACK_LEVEL..WHITE_LEVEL).contains(&level);
+        (lit && along.max(across) >= FLATTEST_WEAVE).then_some(start..start + n)
+    })
+}
+
+/// Where cloth begins in one band, coming from column 0; `None` where it runs to column 0.
+fn band_edge(level: &[f32], bins: &[Bin], start: Range<usize>) -> Option<usize> {
+    let (weave_end, cloth) = weave_end(bins, start)?;
+    let (from, slack) = match table_end(bins, weave_end, &cloth) {
+        Some(table_end) => (table_end, ZONE_OUT_PX),
+        None => (weave_end + 1, ZONE_OUT_UNSURE_PX),
+    };
+    let zone = (from * BIN).saturating_sub(slack)..from * BIN + ZONE_IN_PX;
+    outermost_step(level, zone)
+}
+
+/// The first bin, walking outwards from `start`, from which on all looks unlike the cloth,
+/// and what the cloth looks like before it.
+fn weave_end(bins: &[Bin], start: Range<usize>) -> Option<(usize, [f32; 3])> {
+    let mut accepted: Vec<[f32; 3]> = bins[start.clone()]
+        .iter()
+        .rev()
+        .map(|bin| bin.look)
+        .collect();
+    for i in (0..start.start).rev() {
+        let recent = &accepted[accepted.len().saturating_sub(REFERENCE_BINS)..];
+        let usual = median_look(recent);
+        let is_cloth =
+            |bin: &Bin| bin.level <= WHITE_LEVEL && is_like(&bin.look, &usual, &UNLIKE_CLOTH);
+        if is_cloth(&bins[i]) {
+            accepted.push(bins[i].look);
+            continue;
+        }
+        let beyond = &bins[(i + 1).saturating_sub(SUSTAINED_BINS)..=i];
+        let n_unlike = beyond.iter().filter(|bin| !is_cloth(bin)).count();
+        if n_unlike >= 2 && 5 * n_unlike >= 4 * beyond.len() {
+            return Some((i, usual));
+        }
+    }
+    None
+}
+
+/// The bin, walking outwards from where the weave ends, beyond which all is table; `None` where
+/// no table is found within a selvedge's width.
+fn table_end(bins: &[Bin], weave_end: usize, cloth: &[f32; 3]) -> Option<usize> {
+    if bins[0].level > WHITE_LEVEL {
+        let is_white = |bin: &&Bin| bin.level > OFF_WHITE_LEVEL;
+        let white = bins[..=weave_end].iter().take_while(is_white).count();
+        return (white + SELVEDGE_BINS > weave_end).then_some(white);
+    }
+    let sure = weave_end
+        .saturating_sub(SELVEDGE_BINS)
+        .max(weave_end.div_ceil(2))
+        .max(1);
+    let table: Vec<[f32; 3]> = bins[..sure].iter().map(|bin| bin.look).collect();
+    let usual = median_look(&table[table.len().saturating_sub(TABLE_BINS)..]);
+    let limits = [0, 1, 2].map(|i| {
+        let contrast = (cloth[i] - usual[i]).abs();
+        UNLIKE_TABLE[i].max(STRAY_LIGHT * contrast)
+    });
+    let is_table = |i: usize| is_like(&bins[i].look, &usual, &limits);
+    (weave_end.saturating_sub(SELVEDGE_BINS)..=weave_end)
+        .rev()
+        .find(|&i| is_table(i) && is_table(i.saturating_sub(1)))
+        .map(|i| i + 1)
+}
+
+/// The outermost strong step of `level` in `zone`, to the column.
+fn outermost_step(level: &[f32], zone: Range<usize>) -> Option<usize> {
+    let zone = zone.start.max(STEP_PX)..zone.end.min(level.len().saturating_sub(STEP_PX));
+    let step_at = |x: usize| {
+        let sum = |columns: Range<usize>| level[columns].iter().sum::<f32>();
+        (sum(x..x + STEP_PX) - sum(x - STEP_PX..x)).abs()
+    };
+    let steps: Vec<f32> = zone.clone().map(step_at).collect();
+    let largest = steps.iter().copied().fold(0.0, f32::max);
+    let first = steps.iter().position(|&step| 2.0 * step >= largest)?;
+    let near = &steps[first..(first + STEP_PX + 1).min(steps.len())];
+    let best = (near.iter().enumerate())
+        .max_by(|a, b| a.1.total_cmp(b.1))?
+        .0;
+    Some(zone.start + first + best)
+}
+
+fn is_like(look: &[f32; 3], usual: &[f32; 3], limits: &[f32; 3]) -> bool {
+    (look.iter().zip(usual).zip(limits)).all(|((a, b), limit)| (a - b).abs() <= *limit)
+}
+
+fn median_look(looks: &[[f32; 3]]) -> [f32; 3] {
+    [0, 1, 2].map(|i| median(looks.iter().map(|look| look[i])))
+}
+
+/// The upper median; 0 of nothing.
+fn median(values: impl Iterator<Item = f32>) -> f32 {
+    let mut values: Vec<f32> = values.collect();
+    if values.is_empty() {
+        return 0.0;
+    }
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
