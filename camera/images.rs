@@ -14,6 +14,8 @@
 
 mod decode;
 mod natural;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 pub use capture::{CaptureCounts, Ending, capture};
 pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
 pub use images::{ImageFolder, image_files, load_image};
-pub use loom::{Beside, FlawKind, Loom, LoomSettings, PlantedFlaw, Weave};
+pub use loom::{Beside, FlawKind, FlawWish, Loom, LoomSettings, PlantedFlaw, Weave};
 pub use pool::{Buffer, Pool};
 
 /// Something that exposes frames: a folder of images, a simulated loom, a camera.

@@ -14,6 +14,8 @@ mod flaws;
 mod noise;
 mod planting;
 mod sensor;
+#[cfg(test)]
+mod tests;
 mod weave;
 
 use std::collections::BTreeSet;
@@ -71,7 +73,8 @@ pub struct LoomSettings {
     pub right: Beside,
     /// Sequence numbers of the frames to lose.
     pub lost: BTreeSet<u64>,
-    planted: Vec<Wish>,
+    /// Flaws to plant besides the random ones; see [`LoomSettings::with_flaw`].
+    pub planted: Vec<FlawWish>,
 }
 
 /// What lies beside the cloth, on one side.
@@ -98,11 +101,15 @@ pub enum Weave {
 
 /// A flaw to be planted once the yarns are known.
 #[derive(Clone, Debug, PartialEq)]
-struct Wish {
-    kind: FlawKind,
-    ticks: Range<i64>,
-    columns: Range<u32>,
-    contrast: f32,
+pub struct FlawWish {
+    /// What to plant.
+    pub kind: FlawKind,
+    /// Encoder ticks, half-open; must begin on the web.
+    pub ticks: Range<i64>,
+    /// Pixel columns, half-open; must lie within the frame.
+    pub columns: Range<u32>,
+    /// Strength, 0 to 4; at 1 a person sees it at a glance.
+    pub contrast: f32,
 }
 
 /// Pixels of cloth that must be left between two tables.
@@ -146,7 +153,7 @@ impl LoomSettings {
         columns: Range<u32>,
         contrast: f32,
     ) -> Self {
-        self.planted.push(Wish {
+        self.planted.push(FlawWish {
             kind,
             ticks,
             columns,
@@ -352,8 +359,8 @@ impl Source for Loom {
     }
 }
 
-fn plant(wish: &Wish, settings: &LoomSettings, cloth: &Cloth) -> Result<Flaw, CameraError> {
-    let Wish {
+fn plant(wish: &FlawWish, settings: &LoomSettings, cloth: &Cloth) -> Result<Flaw, CameraError> {
+    let FlawWish {
         kind,
         ticks,
         columns,

@@ -235,7 +235,7 @@ fn layout(color: ColorType) -> Result<(Channels, Depth, usize), Refusal> {
     let depth = match color {
         ColorType::L8 | ColorType::La8 | ColorType::Rgb8 | ColorType::Rgba8 => Depth::Eight,
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => Depth::Sixteen,
-        other => {
+        other @ (ColorType::Rgb32F | ColorType::Rgba32F | _) => {
             return Err(Refusal(format!(
                 "has {other:?} samples, expected 8 or 16 bit integers"
             )));

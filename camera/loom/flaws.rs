@@ -13,7 +13,7 @@ use std::f32::consts::PI;
 use std::ops::Range;
 
 use super::noise::{eased, hash, signed, smooth, smooth_2d, unit};
-use super::weave::{BLUR_PX, Cloth, LOOP_PX, Missing};
+use super::weave::{BLUR_PX, Cloth, DRIFT_PX, Missing};
 
 /// What can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,14 +138,14 @@ impl Flaw {
                 Anchor::Yarn(yarn, lines)
             }
             FlawKind::Mispick => {
-                ticks = cloth.pick_lines((ticks.start + ticks.end - 1) / 2);
-                let left = cloth.edges[0].map_or(0.0, |edge| edge - cloth.loop_px(0, ticks.start));
-                let right = cloth.edges[1].map_or(cloth.width() as f32 + LOOP_PX, |edge| {
-                    edge + cloth.loop_px(1, ticks.start)
+                let lines = cloth.pick_lines((ticks.start + ticks.end - 1) / 2);
+                ticks = blurred(&lines);
+                let left =
+                    cloth.edges[0].map_or(-DRIFT_PX, |edge| edge - longest_loop(cloth, 0, &ticks));
+                let right = cloth.edges[1].map_or(cloth.width() as f32 + DRIFT_PX, |edge| {
+                    edge + longest_loop(cloth, 1, &ticks)
                 });
                 columns = drifting(cloth, &ticks, left, right);
-                let lines = ticks.clone();
-                ticks = blurred(&lines);
                 Anchor::Pick(lines)
             }
             FlawKind::Selvedge => {
@@ -157,8 +157,7 @@ impl Flaw {
                     (None, Some(_)) => 1,
                 };
                 let (edge, depth) = (cloth.edges[side]?, wished.len() as f32);
-                let loops = ticks.clone().map(|tick| cloth.loop_px(side, tick));
-                let loops = loops.fold(0.0, f32::max);
+                let loops = longest_loop(cloth, side, &ticks);
                 columns = if side == 0 {
                     drifting(cloth, &ticks, edge - loops, edge + depth)
                 } else {
@@ -259,11 +258,12 @@ impl Flaw {
                     *value + 0.55 * self.contrast * fades(p.hypot(q), 0.3, 1.1) * fibres
                 }
                 FlawKind::Hole => {
-                    let r = self.ragged_radius(p, q, 0.3)
-                        + 0.05 * smooth_2d(self.seed, x * 0.6, y * 0.6);
-                    let frayed = 0.75 + 0.25 * smooth_2d(self.seed, x * 0.8, y * 0.8);
-                    let rim = toward(*value, YARN * frayed, share * fades(r, 0.86, 1.0));
-                    toward(rim, ground, share * fades(r, 0.74, 0.86))
+                    // Yarn ends hang into it: its border is ragged by the yarn.
+                    let ends = 0.14 * smooth_2d(self.seed, x / 2.2, y / 2.2);
+                    let r = self.ragged_radius(p, q, 0.35) + ends;
+                    let frayed = 0.7 + 0.3 * smooth_2d(self.seed, x * 0.8, y * 0.8);
+                    let rim = toward(*value, YARN * frayed, 0.8 * share * fades(r, 0.8, 1.0));
+                    toward(rim, ground, share * fades(r, 0.66, 0.86))
                 }
                 FlawKind::Stain => {
                     let r = self.ragged_radius(p, q, 0.5);
@@ -285,7 +285,7 @@ impl Flaw {
     /// Cuts the box down to what the shape changes.
     fn trimmed(self, width: usize) -> Self {
         const PROBE: f32 = 0.5;
-        let (mut ticks, mut columns) = (i64::MAX..i64::MIN, u32::MAX..u32::MIN);
+        let mut seen: Option<(Range<i64>, Range<u32>)> = None;
         let mut row = vec![PROBE; width];
         for tick in self.ticks.clone() {
             row.fill(PROBE);
@@ -295,18 +295,20 @@ impl Flaw {
                     .get(column as usize)
                     .is_some_and(|&value| value != PROBE)
                 {
-                    ticks = ticks.start.min(tick)..tick + 1;
-                    columns = columns.start.min(column)..columns.end.max(column + 1);
+                    let (ticks, columns) = seen.get_or_insert((tick..tick + 1, column..column + 1));
+                    ticks.end = tick + 1;
+                    columns.start = columns.start.min(column);
+                    columns.end = columns.end.max(column + 1);
                 }
             }
         }
-        if ticks.is_empty() {
-            return self;
-        }
-        Self {
-            ticks,
-            columns,
-            ..self
+        match seen {
+            Some((ticks, columns)) => Self {
+                ticks,
+                columns,
+                ..self
+            },
+            None => self,
         }
     }
 
@@ -366,6 +368,14 @@ impl Flaw {
 fn blurred(lines: &Range<i64>) -> Range<i64> {
     let blur = i64::from(BLUR_PX);
     (lines.start - blur).max(0)..lines.end + blur
+}
+
+/// How far the weft's loops stand out of a selvedge at most on these lines, in px.
+fn longest_loop(cloth: &Cloth, side: usize, ticks: &Range<i64>) -> f32 {
+    ticks
+        .clone()
+        .map(|tick| cloth.loop_px(side, tick))
+        .fold(0.0, f32::max)
 }
 
 /// The columns that a strip of cloth touches while it drifts.

@@ -93,11 +93,13 @@ fn draw_lot(seed: u64, block: i64, settings: &LoomSettings, cloth: &Cloth) -> Op
     let to = cloth.edges[1].map_or(i64::from(settings.width), |edge| {
         edge as i64 - i64::from(FROM_EDGE)
     });
-    let left = match kind {
+    let left = if *kind == FlawKind::Selvedge {
         // Its side is drawn, not its place.
-        FlawKind::Selvedge => within(5, 0, 1) * (i64::from(settings.width) - n_columns),
-        _ if to - from < n_columns => return None,
-        _ => within(5, from, to - n_columns),
+        within(5, 0, 1) * (i64::from(settings.width) - n_columns)
+    } else if to - from < n_columns {
+        return None;
+    } else {
+        within(5, from, to - n_columns)
     };
     let contrast = settings.contrast * (0.8 + 0.4 * unit(seed, 6, 0));
     let columns = left as u32..(left + n_columns) as u32;

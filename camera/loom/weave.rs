@@ -107,7 +107,7 @@ const SELVEDGE_PITCH: f32 = 0.72;
 const SELVEDGE_GAIN: f32 = 1.07;
 const BESIDE_SELVEDGE: f32 = 0.93;
 /// Weft loops stand out of a selvedge by up to this many px.
-pub(super) const LOOP_PX: f32 = 3.0;
+const LOOP_PX: f32 = 3.0;
 
 const STREAM_DRIFT: i64 = 1;
 const STREAM_YARN: i64 = 2;
