@@ -26,7 +26,7 @@ pub mod joint;
 pub use cloth_edge::{ClothSpan, find_cloth};
 pub use flat_field::{FlatField, FlatFieldEstimator};
 pub use geometry::LaneGeometry;
-pub use joint::{continues, joint_step};
+pub use joint::{JointRows, continues, joint_step};
 pub use light::{EvenFrame, Evener, LightFacts, LightFault, LightLimits};
 pub use units::{Span, Um, WebRect, m_from_um, mm_from_um, um_from_m, um_from_mm};
 
@@ -80,6 +80,14 @@ pub enum CalibrationError {
         found: u32,
         /// Frames needed.
         expected: u32,
+    },
+    /// All frames show the very same columns: one frame many times, or cloth that stands.
+    #[error(
+        "{n_frames} frames of good cloth that all show the same place; expected different places of a roll"
+    )]
+    SamePlace {
+        /// Frames that could be used.
+        n_frames: u32,
     },
     /// The first and the second half of the frames show different column patterns.
     #[error(

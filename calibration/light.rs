@@ -263,6 +263,24 @@ impl Evener {
     }
 }
 
+impl LightFacts {
+    /// What the light on the columns `cloth` of `frame` is like, without evening it: for frames
+    /// in which no cloth was found, which may be the light's fault.
+    ///
+    /// # Errors
+    /// `ClothOutsideFrame` where `cloth` is not of this frame.
+    pub fn of(frame: &Frame, cloth: ClothSpan) -> Result<Self, CalibrationError> {
+        ClothSpan::new(cloth.left(), cloth.right(), frame.width())?;
+        let mut counts = Counts::default();
+        let mut row = vec![0.0; frame.width() as usize];
+        for row_idx in 0..frame.height() {
+            frame.grey_row_into(row_idx, &mut row);
+            counts.add(&row[cloth.columns()]);
+        }
+        Ok(counts.facts(frame.height(), cloth))
+    }
+}
+
 impl LightLimits {
     /// What is wrong with the light, if anything. Saturation comes first: a frame cannot be
     /// both but for limits that contradict each other.
