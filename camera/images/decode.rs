@@ -7,26 +7,40 @@
 //! Content decides the format, not the extension. Grey and RGB decode straight into the
 //! caller's bytes; alpha is dropped and a bitmap whose palette is all grey becomes grey,
 //! both by way of a scratch buffer. Files are hostile until decoded: sizes have limits,
-//! a decoder that panics has refused the file. Other sample types than 8 and 16 bit are
-//! refused.
+//! a decoder that panics has refused the file. JPEG and BMP have no checksum: damage that
+//! still decodes, such as a few blocks gone from the middle of a JPEG, is not noticed.
+//! Other sample types than 8 and 16 bit are refused.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::codecs::bmp::BmpDecoder;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
 use crate::{Channels, Depth, FrameShape};
 
 /// An image whose header has been read.
 pub(super) struct Decoder {
-    inner: Box<dyn ImageDecoder>,
+    inner: Inner,
     shape: FrameShape,
     /// Samples per pixel that the decoder writes; the first ones of them are kept.
     n_decoded: usize,
+}
+
+enum Inner {
+    /// `image` decodes JPEG leniently: damage becomes grey in silence, which would be
+    /// cloth that nobody looked at. So the decoder below it is asked strictly.
+    Jpeg(Box<JpegDecoder<ZCursor<Vec<u8>>>>),
+    Other(Box<dyn ImageDecoder>),
 }
 
 /// Why a file is not taken; reads on after its name.
@@ -45,13 +59,12 @@ impl Decoder {
     /// Reads the header, and no more of the file than that takes.
     pub(super) fn header(path: &Path) -> Result<FrameShape, Refusal> {
         guarded(|| {
-            // The JPEG decoder reads its whole input before it looks at the header.
             let (file, format) = open_file(path)?;
             if format == ImageFormat::Jpeg {
                 let mut start = Vec::new();
                 let read = file.take(JPEG_HEADER_BYTES).read_to_end(&mut start);
                 read.map_err(|error| Refusal::cannot_read(&error))?;
-                if let Ok(decoder) = Self::over(Cursor::new(start), format) {
+                if let Ok(decoder) = Self::jpeg(start) {
                     return Ok(decoder.shape);
                 }
             }
@@ -79,6 +92,14 @@ impl Decoder {
         } = self;
         let n_kept = shape.channels.count();
         guarded(|| {
+            let inner = match inner {
+                Inner::Jpeg(mut decoder) => {
+                    return decoder
+                        .decode_into(out)
+                        .map_err(|error| Refusal::bad_jpeg(&error));
+                }
+                Inner::Other(inner) => inner,
+            };
             if n_decoded == n_kept {
                 return inner
                     .read_image_boxed(out)
@@ -107,7 +128,38 @@ impl Decoder {
                 "is a truncated jpeg: its end marker is missing".into(),
             ));
         }
-        Self::over(Cursor::new(bytes), format)
+        Self::jpeg(bytes)
+    }
+
+    /// Grey stays grey, everything else becomes RGB.
+    fn jpeg(bytes: Vec<u8>) -> Result<Self, Refusal> {
+        let options = DecoderOptions::new_cmd()
+            .set_strict_mode(true)
+            .set_max_width(MAX_SIDE as usize)
+            .set_max_height(MAX_SIDE as usize);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        decoder
+            .decode_headers()
+            .map_err(|error| Refusal::bad_jpeg(&error))?;
+        let (channels, space) = match decoder.input_colorspace() {
+            Some(ColorSpace::Luma) => (Channels::Grey, ColorSpace::Luma),
+            Some(_) | None => (Channels::Rgb, ColorSpace::RGB),
+        };
+        decoder.set_options(options.jpeg_set_out_colorspace(space));
+        let (width, height) = decoder.dimensions().unwrap_or_default();
+        let shape = FrameShape {
+            // The format has 16 bits for a side.
+            width: width as u32,
+            height: height as u32,
+            channels,
+            depth: Depth::Eight,
+        };
+        Self {
+            inner: Inner::Jpeg(Box::new(decoder)),
+            shape,
+            n_decoded: channels.count(),
+        }
+        .within_limits()
     }
 
     fn over<R: BufRead + Seek + 'static>(reader: R, format: ImageFormat) -> Result<Self, Refusal> {
@@ -140,28 +192,40 @@ impl Decoder {
             channels
         };
         let (width, height) = inner.dimensions();
-        if width == 0 || height == 0 {
-            return Err(Refusal(format!(
-                "is {width}x{height}, expected at least one pixel"
-            )));
-        }
-        if width > MAX_SIDE || height > MAX_SIDE || inner.total_bytes() > MAX_BYTES {
-            return Err(Refusal(format!(
-                "says it is {width}x{height}, expected at most {MAX_SIDE} px a side and {} MiB",
-                MAX_BYTES >> 20
-            )));
-        }
         let shape = FrameShape {
             width,
             height,
             channels,
             depth,
         };
-        Ok(Self {
-            inner,
+        Self {
+            inner: Inner::Other(inner),
             shape,
             n_decoded,
-        })
+        }
+        .within_limits()
+    }
+
+    fn within_limits(self) -> Result<Self, Refusal> {
+        let FrameShape {
+            width,
+            height,
+            depth,
+            ..
+        } = self.shape;
+        if width == 0 || height == 0 {
+            return Err(Refusal(format!(
+                "is {width}x{height}, expected at least one pixel"
+            )));
+        }
+        let n_samples = u64::from(width) * u64::from(height) * self.n_decoded as u64;
+        if width > MAX_SIDE || height > MAX_SIDE || n_samples * depth.n_bytes() as u64 > MAX_BYTES {
+            return Err(Refusal(format!(
+                "says it is {width}x{height}, expected at most {MAX_SIDE} px a side and {} MiB",
+                MAX_BYTES >> 20
+            )));
+        }
+        Ok(self)
     }
 }
 
@@ -173,6 +237,10 @@ impl Refusal {
 
     fn cannot_read(error: &std::io::Error) -> Self {
         Self(format!("cannot be read: {error}"))
+    }
+
+    fn bad_jpeg(error: &DecodeErrors) -> Self {
+        Self(format!("cannot be decoded as jpeg: {error}"))
     }
 
     fn undecodable(error: &image::ImageError) -> Self {
@@ -244,8 +312,7 @@ fn layout(color: ColorType) -> Result<(Channels, Depth, usize), Refusal> {
     Ok((channels, depth, n_decoded))
 }
 
-/// The JPEG decoder fills what is missing with grey in silence, which would be cloth that
-/// nobody looked at. An end marker cannot stand inside a scan, so a whole file has one
+/// Even a strict decoder does not miss the last few blocks. An end marker cannot stand inside a scan, so a whole file has one
 /// after its last start of scan.
 fn jpeg_is_whole(bytes: &[u8]) -> bool {
     let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);

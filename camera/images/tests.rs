@@ -412,6 +412,19 @@ fn a_file_cut_anywhere_is_never_taken_for_a_whole_one() {
 }
 
 #[test]
+fn a_jpeg_with_a_broken_code_is_refused_and_not_filled_with_grey() {
+    let image = GrayImage::from_fn(256, 256, |x, y| Luma([(x * x + y * 31) as u8]));
+    let mut bytes = encoded(&image.into(), ImageFormat::Jpeg);
+    let sector = bytes.len() / 4;
+    bytes[sector..sector + 512].fill(0xff);
+    let folder = Folder::new().file("a.jpg", &bytes);
+    let error = load_image(&folder.path().join("a.jpg"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("cannot be decoded as jpeg"), "{error}");
+}
+
+#[test]
 fn an_absurd_header_is_unreadable() {
     // A bitmap header that promises 60,000 x 60,000 pixels.
     let mut bytes = encoded(&grey(16, 8), ImageFormat::Bmp);
