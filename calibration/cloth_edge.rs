@@ -13,6 +13,9 @@
 //! edge and the outer ones decide: where a selvedge was cut away over a part of the frame, the
 //! hole stays inside the cloth and can be judged.
 //!
+//! A picture of nothing but a grey table, whose noise is as coarse as a fine cloth's texture, is
+//! taken for cloth: it is then judged, and not lost in silence.
+//!
 //! It is a function of this frame alone and remembers nothing. It gives two columns, not a
 //! contour: cloth that runs askew by more than a few columns shows a wedge of table.
 
@@ -77,9 +80,9 @@ impl ClothSpan {
 pub fn find_cloth(frame: &Frame) -> Option<ClothSpan> {
     let width = frame.width();
     let mut bands = measure(frame);
-    let left = outer_edge(&bands, width as usize)?;
+    let left = outer_edge(&bands)?;
     bands.iter_mut().for_each(Band::reverse);
-    let right = width - outer_edge(&bands, width as usize)?;
+    let right = width - outer_edge(&bands)?;
     ClothSpan::new(left, right, width).ok()
 }
 
@@ -93,7 +96,8 @@ const N_PAIRS: usize = 64;
 /// Fewer pairs make a band's texture too noisy.
 const MIN_PAIRS_PER_BAND: usize = 4;
 
-/// Bins in which the walk outwards begins: enough for a median that a flaw does not tip.
+/// Bins in which the walk outwards begins, fewer in a narrow frame: a median that a flaw under
+/// 190 px does not tip.
 const START_BINS: usize = 24;
 /// Where the walk may begin, in eighths of the width, the first that shows cloth.
 const STARTS: [usize; 5] = [4, 3, 5, 2, 6];
@@ -102,7 +106,7 @@ const REFERENCE_BINS: usize = 12;
 /// A bin is unlike the cloth when its level differs by 25 % or a texture by 80 %.
 const UNLIKE_CLOTH: [f32; 3] = [0.223, 0.588, 0.588];
 /// Cloth has ended when this many bins, wider than any flaw known, are nearly all unlike it.
-const SUSTAINED_BINS: usize = 10;
+const SUSTAINED_BINS: usize = 16;
 /// A bin is unlike the table when it differs by 15 % in level or 40 % in texture: a table is
 /// evener than cloth.
 const UNLIKE_TABLE: [f32; 3] = [0.140, 0.336, 0.336];
@@ -243,13 +247,13 @@ fn measure(frame: &Frame) -> Vec<Band> {
 }
 
 /// The column where cloth begins, coming from column 0; `None` where there is no cloth.
-fn outer_edge(bands: &[Band], width: usize) -> Option<u32> {
+fn outer_edge(bands: &[Band]) -> Option<u32> {
     let binned: Vec<Vec<Bin>> = bands.iter().map(Band::bins).collect();
     let start = cloth_start(&binned)?;
     let mut edges: Vec<usize> = (bands.iter().zip(&binned))
         .filter_map(|(band, bins)| band_edge(&band.level, bins, start.clone()))
         .collect();
-    if 2 * edges.len() < bands.len() || width == 0 {
+    if 2 * edges.len() <= bands.len() {
         return Some(0);
     }
     edges.sort_unstable();
@@ -258,12 +262,12 @@ fn outer_edge(bands: &[Band], width: usize) -> Option<u32> {
     Some(edges[edges.len() / 2] as u32)
 }
 
-/// Bins from which to walk outwards: the first place that shows cloth.
+/// Bins to walk outwards from: the first place that mostly shows cloth.
 fn cloth_start(binned: &[Vec<Bin>]) -> Option<Range<usize>> {
     let n_bins = binned.first()?.len();
-    let n = START_BINS.min(n_bins);
+    let n = (n_bins / 4).clamp(1, START_BINS);
     STARTS.iter().find_map(|eighth| {
-        let start = (n_bins * eighth / 8).min(n_bins - n);
+        let start = (n_bins * eighth / 8).saturating_sub(n / 2).min(n_bins - n);
         let here = || binned.iter().flat_map(|bins| &bins[start..start + n]);
         let level = median(here().map(|bin| bin.level));
         let along = median(here().map(|bin| bin.texture[0]));
@@ -284,15 +288,13 @@ fn band_edge(level: &[f32], bins: &[Bin], start: Range<usize>) -> Option<usize> 
     outermost_step(level, zone)
 }
 
-/// The first bin, walking outwards from `start`, from which on all looks unlike the cloth,
-/// and what the cloth looks like before it.
+/// The first bin, walking outwards from the middle of `start`, from which on all looks unlike
+/// the cloth, and what the cloth looks like before it.
 fn weave_end(bins: &[Bin], start: Range<usize>) -> Option<(usize, [f32; 3])> {
-    let mut accepted: Vec<[f32; 3]> = bins[start.clone()]
-        .iter()
-        .rev()
-        .map(|bin| bin.look)
-        .collect();
-    for i in (0..start.start).rev() {
+    let window: Vec<[f32; 3]> = bins[start.clone()].iter().map(|bin| bin.look).collect();
+    let mut accepted = vec![median_look(&window); REFERENCE_BINS];
+    // Cloth is most of the window and table only at one end of it: its middle is cloth.
+    for i in (0..start.start.midpoint(start.end)).rev() {
         let recent = &accepted[accepted.len().saturating_sub(REFERENCE_BINS)..];
         let usual = median_look(recent);
         let is_cloth =
@@ -368,4 +370,145 @@ fn median(values: impl Iterator<Item = f32>) -> f32 {
     }
     let middle = values.len() / 2;
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::{picture, table, weave};
+
+    const BLACK: f32 = 12.0;
+    const GREY: f32 = 160.0;
+    const WHITE: f32 = 260.0;
+
+    /// Cloth from `left` to `right` of 1024 columns on a table of `level`.
+    fn on_table(level: f32, left: u32, right: u32) -> Frame {
+        picture(1024, 128, |row, column| {
+            match (left..right).contains(&column) {
+                true => weave(1, row, column),
+                false => table(level, row, column),
+            }
+        })
+    }
+
+    fn check(frame: &Frame, left: u32, right: u32) {
+        let cloth = find_cloth(frame).unwrap();
+        let found = [cloth.left(), cloth.right()];
+        let is_near = found[0].abs_diff(left) <= 3 && found[1].abs_diff(right) <= 3;
+        assert!(is_near, "found {found:?}, expected {left}..{right}");
+    }
+
+    #[test]
+    fn white_grey_and_black_tables_are_left_out_on_both_sides() {
+        for level in [WHITE, GREY, BLACK] {
+            check(&on_table(level, 333, 1024), 333, 1024);
+            check(&on_table(level, 0, 777), 0, 777);
+            check(&on_table(level, 101, 940), 101, 940);
+        }
+    }
+
+    #[test]
+    fn cloth_that_runs_out_of_the_picture_has_no_edge() {
+        check(&on_table(WHITE, 0, 1024), 0, 1024);
+    }
+
+    #[test]
+    fn a_flat_selvedge_outside_the_weave_is_cloth() {
+        for level in [WHITE, BLACK] {
+            let frame = picture(1024, 128, |row, column| match column {
+                0..200 => table(level, row, column),
+                200..264 => 120.0 + 0.1 * weave(2, row, column),
+                _ => weave(1, row, column),
+            });
+            check(&frame, 200, 1024);
+        }
+    }
+
+    #[test]
+    fn a_notch_in_the_selvedge_does_not_move_the_edge() {
+        for (rows, depth) in [(20..60, 90), (0..64, 200), (40..118, 120)] {
+            let frame = picture(1024, 128, |row, column| {
+                let is_cut = rows.contains(&row) && column < 300 + depth;
+                if column < 300 || is_cut {
+                    return table(WHITE, row, column);
+                }
+                weave(1, row, column)
+            });
+            check(&frame, 300, 1024);
+        }
+    }
+
+    #[test]
+    fn a_large_stain_in_the_middle_does_not_move_the_edge() {
+        let frame = picture(2048, 128, |row, column| match column {
+            0..150 => table(WHITE, row, column),
+            900..1020 if row > 30 => 0.4 * weave(1, row, column),
+            _ => weave(1, row, column),
+        });
+        check(&frame, 150, 2048);
+    }
+
+    #[test]
+    fn a_lamp_that_fades_towards_the_border_is_not_table() {
+        let frame = picture(1024, 128, |row, column| {
+            weave(1, row, column) * (1.0 - 0.6 * column as f32 / 1024.0)
+        });
+        check(&frame, 0, 1024);
+    }
+
+    #[test]
+    fn a_frame_without_cloth_has_none() {
+        for level in [WHITE, GREY, BLACK, 0.0] {
+            let bare = picture(1024, 64, |row, column| {
+                level + 0.3 * weave(7, row, column) * 0.03
+            });
+            assert_eq!(find_cloth(&bare), None, "table of {level}");
+        }
+    }
+
+    #[test]
+    fn the_narrowest_frames_are_all_cloth_or_none() {
+        let narrow = picture(1, 64, |row, column| weave(1, row, column));
+        assert_eq!(find_cloth(&narrow), ClothSpan::new(0, 1, 1).ok());
+        assert_eq!(find_cloth(&picture(1, 64, |_, _| 255.0)), None);
+        assert_eq!(find_cloth(&picture(1, 1, |_, _| 100.0)), None);
+        assert_eq!(find_cloth(&picture(0, 0, |_, _| 0.0)), None);
+        assert_eq!(
+            find_cloth(&picture(40, 2, |row, column| weave(1, row, column))),
+            ClothSpan::whole(40).ok()
+        );
+    }
+
+    #[test]
+    fn a_span_outside_its_frame_cannot_be_made() {
+        assert!(ClothSpan::new(3, 3, 10).is_err());
+        assert!(ClothSpan::new(4, 3, 10).is_err());
+        assert!(ClothSpan::new(0, 11, 10).is_err());
+        assert!(ClothSpan::whole(0).is_err());
+        assert_eq!(ClothSpan::new(2, 10, 10).unwrap().n_columns(), 8);
+    }
+
+    #[test]
+    fn the_edges_of_simulated_cloth_are_found() {
+        use camera::{Beside, Captured, Loom, LoomSettings, Pool, Source};
+        let tables = [
+            (Beside::WhiteTable(120), Beside::DarkTable(60), 120, 1988),
+            (Beside::DarkTable(300), Beside::Cloth, 300, 2048),
+            (Beside::Cloth, Beside::WhiteTable(77), 0, 1971),
+        ];
+        for (left, right, first, end) in tables {
+            let settings = LoomSettings {
+                left,
+                right,
+                n_frames: Some(1),
+                ..LoomSettings::new(3)
+            };
+            let mut loom = Loom::new(settings).unwrap();
+            let pool = Pool::new(1, loom.description().shape.n_bytes());
+            let Some(Captured::Frame(frame)) = loom.next(&pool).unwrap() else {
+                panic!("no frame");
+            };
+            check(&frame, first, end);
+        }
+    }
 }

@@ -23,6 +23,12 @@ pub mod light;
 
 pub mod joint;
 
+#[cfg(test)]
+mod picture;
+
+#[cfg(test)]
+mod on_cloth;
+
 pub use cloth_edge::{ClothSpan, find_cloth};
 pub use flat_field::{FlatField, FlatFieldEstimator};
 pub use geometry::LaneGeometry;

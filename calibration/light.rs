@@ -403,3 +403,6 @@ fn mirror_beside(cloth: ClothSpan, row: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Edges and joints on real cloth, where `SELVEDGE_CLOTH` names a folder of it; says so aloud
+//! where it does not.
+
+use std::path::PathBuf;
+
+use camera::{Channels, Frame, load_image};
+
+use crate::{ClothSpan, EvenFrame, Evener, JointRows, continues, find_cloth};
+
+/// File, left, right.
+const EDGES_SEEN: &str = include_str!("edges_seen.csv");
+/// Columns; frayed yarns leave no edge more exact than this.
+const EDGE_TOLERANCE: u32 = 12;
+
+#[test]
+fn edges_lie_where_a_person_sees_them() {
+    let Some(folder) = cloth_folder() else { return };
+    let (mut n, mut wrong) = (0, Vec::new());
+    for (file, left, right) in edges_seen() {
+        let frame = load_image(&folder.join(file)).unwrap();
+        let cloth = find_cloth(&frame);
+        n += 1;
+        let is_right = cloth.is_some_and(|cloth| {
+            cloth.left().abs_diff(left) <= EDGE_TOLERANCE
+                && cloth.right().abs_diff(right) <= EDGE_TOLERANCE
+        });
+        if !is_right {
+            wrong.push(format!("{file}: {cloth:?}, seen {left}..{right}"));
+        }
+    }
+    assert!(n > 100, "only {n} images");
+    println!("{} of {n} edges are wrong: {wrong:#?}", wrong.len());
+    assert!(wrong.len() * 20 <= n);
+}
+
+#[test]
+fn an_image_cut_in_two_continues_itself() {
+    let Some(folder) = cloth_folder() else { return };
+    let (mut n, mut broken) = (0, 0);
+    for (idx, (file, ..)) in edges_seen().enumerate() {
+        let whole = load_image(&folder.join(file)).unwrap();
+        let height = whole.height();
+        let row = 16 + (idx as u32 * 97) % (height - 32);
+        let [above, below] = [0..row, row..height].map(|rows| even(&part(&whole, rows)));
+        n += 1;
+        broken += u32::from(!goes_on(&above, &below));
+    }
+    println!("{broken} of {n} cuts are seen");
+    assert!(broken * 50 <= n);
+}
+
+/// Strips in name order are no such pairs: nearly half of them do follow each other on the
+/// cloth, as their yarns show. Strips that stand farther apart in the list do not.
+#[test]
+fn strips_from_different_places_do_not_continue_each_other() {
+    let Some(folder) = cloth_folder() else { return };
+    let strips: Vec<&str> = (edges_seen().map(|(file, ..)| file))
+        .filter(|file| file.starts_with("aitex"))
+        .collect();
+    let (mut n, mut taken) = (0, 0);
+    for pair in strips.windows(4).step_by(2) {
+        let [above, below] =
+            [pair[0], pair[3]].map(|file| even(&load_image(&folder.join(file)).unwrap()));
+        n += 1;
+        taken += u32::from(goes_on(&above, &below));
+    }
+    println!("{taken} of {n} strange pairs are taken for one web");
+    assert!(n > 50 && taken * 50 <= n);
+}
+
+fn cloth_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("SELVEDGE_CLOTH").map(PathBuf::from);
+    if folder.is_none() {
+        println!("not run on real cloth: SELVEDGE_CLOTH is not set");
+    }
+    folder
+}
+
+fn edges_seen() -> impl Iterator<Item = (&'static str, u32, u32)> {
+    let lines = EDGES_SEEN.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let parts: Vec<&str> = line.split(',').collect();
+        (
+            parts[0],
+            parts[1].parse().unwrap(),
+            parts[2].parse().unwrap(),
+        )
+    })
+}
+
+fn even(frame: &Frame) -> EvenFrame {
+    let cloth: ClothSpan = find_cloth(frame).unwrap();
+    Evener::new()
+        .even(frame, cloth, None, Channels::Grey)
+        .unwrap()
+}
+
+fn goes_on(above: &EvenFrame, below: &EvenFrame) -> bool {
+    continues(&JointRows::last_of(above), &JointRows::first_of(below)).unwrap()
+}
+
+fn part(whole: &Frame, rows: std::ops::Range<u32>) -> Frame {
+    let width = whole.width();
+    let samples: Vec<u8> = (rows.clone())
+        .flat_map(|row| whole.row_u8(row).unwrap().to_vec())
+        .collect();
+    crate::picture::frame(width, rows.end - rows.start, Channels::Grey, &samples)
+}
