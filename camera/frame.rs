@@ -65,6 +65,8 @@ pub enum LostReason {
     FrameLost,
     /// The camera itself is gone.
     CameraLost,
+    /// The frame came, and nobody was ready for it.
+    Overload,
 }
 
 /// Samples per pixel. Alpha never gets here: it is dropped on decoding.

@@ -1,0 +1,86 @@
+//! `selvedge inspect`: one roll through the line into the store.
+
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use models::onnx::Runtime;
+use store::{FlawId, NewFlaw};
+
+use super::progress::Progress;
+use super::{Outcome, Place, Sight, look, name, say_json};
+use crate::inspect::{Inspection, Watch, inspect, scorers_of};
+use crate::roll_view::RollView;
+use crate::source::SourceSpec;
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// Name of the article.
+    #[arg(long)]
+    article: String,
+    /// Number of the roll.
+    #[arg(long)]
+    roll: String,
+    /// The roll: a folder or file of images, or loom:SEED.
+    #[arg(long, value_name = "SOURCE")]
+    from: SourceSpec,
+    #[command(flatten)]
+    sight: Sight,
+    #[command(flatten)]
+    place: Place,
+    /// Prints the roll as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    let article = name(&args.article, "article")?;
+    let roll = name(&args.roll, "roll")?;
+    let store = args.place.open()?;
+    let model = args.place.shelf().active(&store, &article)?;
+    let station = args.sight.station(model.passport().mm_per_px)?;
+    crate::inspect::check_scale(&model, &station)?;
+    let source = args.from.open()?;
+    let runtime = Runtime::load()?;
+    let scorers = scorers_of(&model, &runtime, args.sight.n_workers()?)?;
+    let inspection = Inspection {
+        roll,
+        article,
+        model: &model,
+        station: &station,
+        scorers,
+        runtime_version: runtime.version().to_owned(),
+        device: runtime.device().to_owned(),
+        stop,
+    };
+    let mut progress = Progress::start("inspecting", "frames", source.description().n_frames);
+    let (store, run) = inspect(inspection, source, store, &mut Announce, &mut |_| {
+        progress.step();
+    })?;
+    drop(progress);
+    let view = RollView::of(&store, run)?;
+    if args.json {
+        say_json(&view.report())?;
+    } else {
+        look::tell(&view)?;
+    }
+    Ok(if view.is_clean() {
+        Outcome::Clean
+    } else {
+        Outcome::Found
+    })
+}
+
+/// Tells the log of each flaw that is in the store.
+pub(super) struct Announce;
+
+impl Watch for Announce {
+    fn flaw(&mut self, id: FlawId, flaw: &NewFlaw) {
+        tracing::info!(
+            %id,
+            class = flaw.class,
+            along_mm = flaw.rect.along().start / 1000,
+            across_mm = flaw.rect.across().start / 1000,
+            "flaw"
+        );
+    }
+}

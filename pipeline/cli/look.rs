@@ -1,0 +1,207 @@
+//! `selvedge rolls`, `roll` and `model show`: looking, changing nothing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use models::Article;
+
+use super::{Outcome, Place, name, say, say_json, teach};
+use crate::picture::draw;
+use crate::roll_view::RollView;
+
+#[derive(Debug, Args)]
+pub(super) struct RollsArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Prints a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollArgs {
+    /// Number of the roll; its latest run is shown.
+    roll: String,
+    /// Draws map, flaws, gaps and crops into this PNG file.
+    #[arg(long, value_name = "FILE.png")]
+    picture: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// Prints the passport of a model file.
+    Show {
+        /// The `.onnx` file.
+        file: PathBuf,
+        /// Prints the whole passport as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn rolls(args: &RollsArgs) -> anyhow::Result<Outcome> {
+    let store = args.place.look()?;
+    let rolls = store.rolls()?;
+    if args.json {
+        let rolls: Vec<_> = rolls
+            .iter()
+            .map(|roll| {
+                serde_json::json!({
+                    "roll": roll.number.as_str(),
+                    "article": roll.article.as_str(),
+                    "run": roll.latest_run.to_string(),
+                    "state": roll.state.as_str(),
+                    "runs": roll.n_runs,
+                    "length_mm": roll.length_um.map(|um| um as f64 / 1e3),
+                    "flaws": roll.n_flaws,
+                    "gap_mm2": roll.gap_um2 as f64 / 1e6,
+                })
+            })
+            .collect();
+        say_json(&rolls)?;
+        return Ok(Outcome::Clean);
+    }
+    if rolls.is_empty() {
+        say("no rolls yet; `selvedge inspect` makes the first")?;
+        return Ok(Outcome::Clean);
+    }
+    say(&format!(
+        "{:<20} {:<20} {:>9} {:>7} {:>10}  {}",
+        "roll", "article", "length m", "flaws", "gaps m²", "state"
+    ))?;
+    for roll in rolls {
+        let length = roll
+            .length_um
+            .map_or("-".to_owned(), |um| format!("{:.2}", um as f64 / 1e6));
+        say(&format!(
+            "{:<20} {:<20} {length:>9} {:>7} {:>10.4}  {}",
+            roll.number.as_str(),
+            roll.article.as_str(),
+            roll.n_flaws,
+            roll.gap_um2 as f64 / 1e12,
+            roll.state.as_str()
+        ))?;
+    }
+    Ok(Outcome::Clean)
+}
+
+pub(super) fn roll(args: &RollArgs) -> anyhow::Result<Outcome> {
+    let roll = name(&args.roll, "roll")?;
+    let store = args.place.look()?;
+    let view = RollView::latest(&store, &roll)?;
+    if let Some(file) = &args.picture {
+        draw(&view.picture(&store)?)
+            .save_with_format(file, image::ImageFormat::Png)
+            .with_context(|| format!("picture {file:?} cannot be written"))?;
+    }
+    if args.json {
+        say_json(&view.report())?;
+    } else {
+        tell(&view)?;
+    }
+    Ok(if view.is_clean() {
+        Outcome::Clean
+    } else {
+        Outcome::Found
+    })
+}
+
+/// The table of one roll.
+pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
+    let report = view.report();
+    let gap_mm2: f64 = report
+        .gaps
+        .iter()
+        .map(|gap| (gap.along_mm[1] - gap.along_mm[0]) * (gap.across_mm[1] - gap.across_mm[0]))
+        .sum();
+    say(&format!(
+        "roll {}, article {}: {:.3} m x {:.0} mm, {}",
+        report.roll,
+        report.article,
+        report.length_mm / 1e3,
+        report.width_mm,
+        match report.state.as_str() {
+            "running" => "not ended: it is running, or was killed",
+            state => state,
+        }
+    ))?;
+    if let Some(message) = &report.message {
+        say(&format!("  {message}"))?;
+    }
+    say(&format!(
+        "  inspected {:.4} m², not looked at {:.4} m², beside the cloth {:.4} m²",
+        report.inspected_mm2 / 1e6,
+        gap_mm2 / 1e6,
+        report.beside_mm2 / 1e6
+    ))?;
+    for gap in &report.gaps {
+        say(&format!(
+            "  gap   {:>10.1} ..{:>10.1} mm along, {:>7.1} ..{:>7.1} mm across  {}",
+            gap.along_mm[0], gap.along_mm[1], gap.across_mm[0], gap.across_mm[1], gap.reason
+        ))?;
+    }
+    for (index, flaw) in report.flaws.iter().enumerate() {
+        say(&format!(
+            "  {:>4}  {:>10.1} ..{:>10.1} mm along, {:>7.1} ..{:>7.1} mm across  {:<8} {:>7.1} mm  score {:>6.2}  {}",
+            index + 1,
+            flaw.along_mm[0],
+            flaw.along_mm[1],
+            flaw.across_mm[0],
+            flaw.across_mm[1],
+            flaw.class,
+            flaw.length_mm,
+            flaw.score,
+            flaw.severity
+        ))?;
+    }
+    let n = report.flaws.len();
+    say(&format!("  {n} flaw{}", if n == 1 { "" } else { "s" }))
+}
+
+pub(super) fn model(command: &ModelCommand) -> anyhow::Result<Outcome> {
+    let ModelCommand::Show { file, json } = command;
+    show(file, *json)
+}
+
+fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
+    let article = Article::read(file)?;
+    let passport = article.passport();
+    if json {
+        say_json(passport)?;
+        return Ok(Outcome::Clean);
+    }
+    let taught = &passport.taught;
+    say(&format!("article     {}", passport.article))?;
+    say(&format!("digest      {}", article.digest()))?;
+    say(&format!(
+        "taught      {} on {} frames of {:?}, {:.2} m² of good cloth, {} left out",
+        taught.at, taught.n_frames, taught.source, taught.cloth_m2, taught.n_left_out
+    ))?;
+    say(&format!(
+        "by          Selvedge {}, ONNX Runtime {}, {}",
+        taught.engine, taught.runtime, taught.device
+    ))?;
+    say(&format!(
+        "sees        {:?} at {} mm per pixel, frames {} px wide",
+        passport.channels, passport.mm_per_px, taught.frame_width
+    ))?;
+    say(&format!(
+        "network     {} ({}), {} features per cell of {} px",
+        passport.backbone.name,
+        passport.backbone.layers.join(", "),
+        passport.backbone.n_features,
+        models::CELL_PX
+    ))?;
+    say(&format!(
+        "reference   each column's last {} mm, {} cells wide",
+        passport.reference.window_mm, passport.reference.smooth_cells
+    ))?;
+    say(&teach::evidence(&passport.evidence))?;
+    Ok(Outcome::Clean)
+}

@@ -1,0 +1,212 @@
+//! Commands: what a person or a script asks of Selvedge.
+//!
+//! Each command is a function from its arguments to an [`Outcome`]; errors are printed once,
+//! here, with their chain. Results go to standard output, everything else to standard error.
+
+mod check;
+mod demo;
+mod evaluate;
+mod inspect;
+mod look;
+mod progress;
+mod teach;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use store::{Name, Store};
+
+use crate::shelf::Shelf;
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done; no flaw and no gap.
+    Clean,
+    /// Done; flaws, gaps or a difference found.
+    Found,
+}
+
+/// Inspects woven cloth: teach an article from good cloth, inspect rolls, look at what was found.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything at once on simulated cloth; ends with the roll map.
+    Demo(demo::DemoArgs),
+    /// Good cloth in, an article model out, made the article's active one.
+    Teach(teach::TeachArgs),
+    /// One roll through the line into the store.
+    Inspect(inspect::InspectArgs),
+    /// Measures a taught article on labelled images.
+    Evaluate(evaluate::EvaluateArgs),
+    /// Lists the rolls in the store.
+    Rolls(look::RollsArgs),
+    /// One roll: its flaws, its gaps, its picture.
+    Roll(look::RollArgs),
+    /// Looks at article models.
+    #[command(subcommand)]
+    Model(look::ModelCommand),
+    /// Verifies the installation: runtime, backbone, store, models.
+    Check(check::CheckArgs),
+}
+
+/// Where things are kept.
+#[derive(Clone, Debug, Args)]
+struct Place {
+    /// The QC store.
+    #[arg(
+        long,
+        env = "SELVEDGE_STORE",
+        default_value = "selvedge.db",
+        value_name = "URL"
+    )]
+    store: String,
+    /// Folder of article models; `articles/` beside the store when left out.
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.store)?)
+    }
+
+    fn look(&self) -> anyhow::Result<Store> {
+        Ok(Store::open_existing(&self.store)?)
+    }
+
+    fn shelf(&self) -> Shelf {
+        Shelf::new(self.models.as_deref(), &self.store)
+    }
+}
+
+/// Scale and workers.
+#[derive(Clone, Debug, Args)]
+struct Sight {
+    /// Station file with scale, place and light.
+    #[arg(long, value_name = "FILE", conflicts_with = "mm_per_px")]
+    station: Option<PathBuf>,
+    /// Scale, both ways, in mm per pixel.
+    #[arg(long, value_name = "MM")]
+    mm_per_px: Option<f64>,
+    /// Inference workers; one per processor core when left out.
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+}
+
+impl Sight {
+    /// The station, at `usual` mm per pixel when nothing was said.
+    fn station(&self, usual: f64) -> anyhow::Result<crate::config::Station> {
+        match (&self.station, self.mm_per_px) {
+            (Some(file), _) => crate::config::Station::read(file),
+            (None, scale) => crate::config::Station::at_scale(scale.unwrap_or(usual)),
+        }
+    }
+
+    fn n_workers(&self) -> anyhow::Result<usize> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let n = self.workers.unwrap_or_else(cores);
+        anyhow::ensure!(
+            (1..=64).contains(&n),
+            "found --workers {n}, expected 1 to 64"
+        );
+        Ok(n)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Help that cannot be printed has nobody to read it.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    start_log();
+    let stop = match stop_on_signal() {
+        Ok(stop) => stop,
+        Err(error) => return failed(&error),
+    };
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(&args, &stop),
+        Command::Teach(args) => teach::run(&args, &stop),
+        Command::Inspect(args) => inspect::run(&args, &stop),
+        Command::Evaluate(args) => evaluate::run(&args, &stop),
+        Command::Rolls(args) => look::rolls(&args),
+        Command::Roll(args) => look::roll(&args),
+        Command::Model(command) => look::model(&command),
+        Command::Check(args) => check::run(&args),
+    };
+    match outcome {
+        Ok(Outcome::Clean) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Standard error that is closed leaves nothing to tell and nobody to tell it to.
+    drop(writeln!(std::io::stderr(), "selvedge: {error:#}"));
+    ExitCode::from(2)
+}
+
+/// Whoever read our output has seen enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Prints results on standard output.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(())
+}
+
+fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    say(&serde_json::to_string(value)?)
+}
+
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SELVEDGE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,ort=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+/// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(2);
+        }
+    })
+    .context("signals cannot be handled")?;
+    Ok(stop)
+}
+
+fn name(text: &str, what: &str) -> anyhow::Result<Name> {
+    Name::new(text).with_context(|| format!("{what} {text:?}"))
+}

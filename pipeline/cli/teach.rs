@@ -1,0 +1,127 @@
+//! `selvedge teach`: good cloth in, one model out.
+
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use models::onnx::Runtime;
+use models::{BackboneFile, Evidence, FalseAlarms};
+
+use super::progress::Progress;
+use super::{Outcome, Place, Sight, name, say, say_json};
+use crate::source::SourceSpec;
+use crate::teach::{Pass, TaughtArticle, Teaching, teach};
+
+/// Scale that is taken when none is given.
+const USUAL_MM_PER_PX: f64 = 0.2;
+/// The network under every article.
+pub(super) const BACKBONE: &str = "efficientnet_lite0";
+
+#[derive(Debug, Args)]
+pub(super) struct TeachArgs {
+    /// Name of the article.
+    #[arg(long)]
+    pub(super) article: String,
+    /// Good cloth: a folder or file of images, or loom:SEED.
+    #[arg(long, value_name = "SOURCE")]
+    pub(super) from: SourceSpec,
+    /// False alarms per 100 m² that are acceptable.
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub(super) false_alarms: f64,
+    #[command(flatten)]
+    pub(super) sight: Sight,
+    #[command(flatten)]
+    pub(super) place: Place,
+    /// Prints the passport as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    let taught = teach_and_keep(args, stop)?;
+    let passport = taught.article.passport();
+    if args.json {
+        say_json(&serde_json::json!({
+            "digest": taught.article.digest(),
+            "file": taught.article.path(),
+            "passport": passport,
+            "left_out": taught.left_out,
+        }))?;
+        return Ok(Outcome::Clean);
+    }
+    for left_out in &taught.left_out {
+        say(&format!("left out    {left_out}"))?;
+    }
+    say(&format!(
+        "taught      {:?} on {} frames, {:.2} m² of good cloth",
+        passport.article, passport.taught.n_frames, passport.taught.cloth_m2
+    ))?;
+    say(&evidence(&passport.evidence))?;
+    say(&format!("model       {}", taught.article.path().display()))?;
+    Ok(Outcome::Clean)
+}
+
+/// Teaches, keeps the model, makes it active.
+pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<TaughtArticle> {
+    anyhow::ensure!(
+        args.false_alarms.is_finite() && args.false_alarms > 0.0,
+        "found --false-alarms {}, expected a positive number per 100 m²",
+        args.false_alarms
+    );
+    let article = name(&args.article, "article")?;
+    let station = args.sight.station(USUAL_MM_PER_PX)?;
+    let n_workers = args.sight.n_workers()?;
+    let runtime = Runtime::load()?;
+    let backbone = BackboneFile::read(&runtime.backbone(BACKBONE))?;
+    let shelf = args.place.shelf();
+    let folder = shelf.folder_of(&article)?;
+    // The store is opened before the work, not after it: a store that refuses should say so now.
+    let mut store = args.place.open()?;
+    store.ensure_article(&article)?;
+    let teaching = Teaching {
+        article: article.as_str(),
+        source: &args.from,
+        station: &station,
+        asked: FalseAlarms {
+            per_100_m2: args.false_alarms,
+        },
+        backbone: &backbone,
+        runtime: &runtime,
+        n_workers,
+        stop,
+    };
+    let mut bar: Option<(Pass, Progress)> = None;
+    let taught = teach(&teaching, &folder, &mut |pass, n_frames| {
+        if bar.as_ref().is_none_or(|(current, _)| *current != pass) {
+            let what = match pass {
+                Pass::Light => "light",
+                Pass::Learn => "learning",
+                Pass::Rehearse => "rehearsing",
+            };
+            bar = Some((pass, Progress::start(what, "frames", n_frames)));
+        }
+        if let Some((_, progress)) = &mut bar {
+            progress.step();
+        }
+    })?;
+    drop(bar);
+    shelf.keep(&mut store, &article, &taught.article)?;
+    Ok(taught)
+}
+
+/// What the threshold stands for, in the user's unit, and what is missing for more.
+pub(super) fn evidence(evidence: &Evidence) -> String {
+    let stands_for = format!(
+        "threshold   from {} held-out frames: {:.1} % of frames of good cloth flagged, {:.0} false alarms per 100 m²",
+        evidence.n_blocks,
+        evidence.block_share * 100.0,
+        evidence.set_per_100_m2
+    );
+    if evidence.more_m2 > 0.0 {
+        format!(
+            "{stands_for}\n            that is what so little cloth can vouch for; for {} per 100 m² as asked, teach {:.0} m² more",
+            evidence.asked_per_100_m2, evidence.more_m2
+        )
+    } else {
+        stands_for
+    }
+}

@@ -1,0 +1,186 @@
+//! The station file: scale and place of each lane, light limits.
+//!
+//! Read loosely as TOML, converted once into checked types. Unknown keys are refused.
+//!
+//! ```toml
+//! name = "table 3"
+//!
+//! [[lane]]
+//! mm_per_px = 0.2          # across
+//! mm_per_line = 0.2        # along; as across when left out
+//! offset_mm = 0.0          # where the lane's first column lies
+//!
+//! [light]
+//! max_saturated_share = 0.5
+//! min_mean_level = 8.0
+//! ```
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use calibration::{LightLimits, Um, um_from_mm};
+use serde::Deserialize;
+
+/// A checked station file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Station {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Its only lane.
+    pub lane: Lane,
+    /// Light by which cloth can be judged.
+    pub light: LightLimits,
+}
+
+/// Where a camera looks, and how finely.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lane {
+    /// Scale across, in mm per pixel.
+    pub mm_per_px: f64,
+    /// Scale along, in mm per line.
+    pub mm_per_line: f64,
+    /// Where the first column begins, across.
+    pub offset: Um,
+}
+
+/// Half of the cloth in full white, or a mean level at which 8-bit steps are a tenth of the
+/// signal: there is no texture left to judge.
+pub const LIGHT_LIMITS: LightLimits = LightLimits {
+    max_saturated_share: 0.5,
+    min_mean_level: 8.0,
+};
+
+/// Scales that a camera looking at cloth can have, in mm per pixel.
+const SCALES: std::ops::RangeInclusive<f64> = 0.001..=10.0;
+
+impl Station {
+    /// A station of one lane at `mm_per_px`, both ways, from the datum on.
+    ///
+    /// # Errors
+    /// When the scale is not one that a camera can have.
+    pub fn at_scale(mm_per_px: f64) -> anyhow::Result<Self> {
+        check_scale("mm_per_px", mm_per_px)?;
+        Ok(Self {
+            name: None,
+            lane: Lane {
+                mm_per_px,
+                mm_per_line: mm_per_px,
+                offset: Um::ZERO,
+            },
+            light: LIGHT_LIMITS,
+        })
+    }
+
+    /// Reads a station file.
+    ///
+    /// # Errors
+    /// Naming the file and the key, with what was found and expected.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("station file {path:?} cannot be read"))?;
+        Self::parse(&text).with_context(|| format!("station file {path:?}"))
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let raw: RawStation = toml::from_str(text)?;
+        let [lane] = raw.lane[..] else {
+            bail!(
+                "found {} [[lane]] sections, expected exactly one",
+                raw.lane.len()
+            );
+        };
+        check_scale("lane.mm_per_px", lane.mm_per_px)?;
+        let mm_per_line = lane.mm_per_line.unwrap_or(lane.mm_per_px);
+        check_scale("lane.mm_per_line", mm_per_line)?;
+        if !lane.offset_mm.is_finite() || lane.offset_mm.abs() > 100_000.0 {
+            bail!(
+                "found lane.offset_mm = {}, expected -100000 to 100000",
+                lane.offset_mm
+            );
+        }
+        let light = raw.light.unwrap_or(LIGHT_LIMITS);
+        if !(0.0..=1.0).contains(&light.max_saturated_share) {
+            bail!(
+                "found light.max_saturated_share = {}, expected 0 to 1",
+                light.max_saturated_share
+            );
+        }
+        if !(0.0..=255.0).contains(&light.min_mean_level) {
+            bail!(
+                "found light.min_mean_level = {}, expected 0 to 255",
+                light.min_mean_level
+            );
+        }
+        Ok(Self {
+            name: raw.name,
+            lane: Lane {
+                mm_per_px: lane.mm_per_px,
+                mm_per_line,
+                offset: um_from_mm(lane.offset_mm),
+            },
+            light,
+        })
+    }
+}
+
+fn check_scale(key: &str, scale: f64) -> anyhow::Result<()> {
+    if !SCALES.contains(&scale) {
+        bail!(
+            "found {key} = {scale}, expected {} to {}",
+            SCALES.start(),
+            SCALES.end()
+        );
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStation {
+    name: Option<String>,
+    #[serde(default)]
+    lane: Vec<RawLane>,
+    light: Option<LightLimits>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLane {
+    mm_per_px: f64,
+    mm_per_line: Option<f64>,
+    #[serde(default)]
+    offset_mm: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_station_is_read_with_its_defaults() {
+        let station = Station::parse("[[lane]]\nmm_per_px = 0.25\noffset_mm = 10\n").unwrap();
+        assert_eq!(station.lane.mm_per_line, 0.25);
+        assert_eq!(station.lane.offset, um_from_mm(10.0));
+        assert_eq!(station.light, LIGHT_LIMITS);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_key_and_range() {
+        for (text, said) in [
+            (
+                "[[lane]]\nmm_per_px = 0\n",
+                "lane.mm_per_px = 0, expected 0.001 to 10",
+            ),
+            (
+                "[[lane]]\nmm_per_px = 0.2\nwidth = 3\n",
+                "unknown field `width`",
+            ),
+            ("nam = 'x'\n", "unknown field `nam`"),
+            ("name = 'x'\n", "found 0 [[lane]] sections"),
+            ("[[lane]]\nmm_per_px = nan\n", "lane.mm_per_px = NaN"),
+        ] {
+            let error = format!("{:#}", Station::parse(text).unwrap_err());
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

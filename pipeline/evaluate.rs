@@ -1,0 +1,273 @@
+//! An article measured on labelled images, each judged by itself.
+//!
+//! The images go through the same line as a roll, as loose frames: every image is its own
+//! window, so their order changes nothing. A score is the highest smoothed cell score over the
+//! image's cloth, 1.0 = threshold; pixel figures leave out what is not cloth and images whose
+//! mask shows no defect.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use models::{Article, CELL_PX, Judge, Scorer};
+use serde::Serialize;
+
+use crate::config::Station;
+use crate::flaws::regions;
+use crate::inspect::correction_for;
+use crate::judging::{Ordered, SeenFrame};
+use crate::labels::Mask;
+use crate::line::{self, Line};
+use crate::ranking::{CellTruth, au_pro, auroc};
+use crate::source::LooseImages;
+use crate::tiles::{Joints, Tiler};
+
+/// What to measure on.
+pub struct Evaluation<'a> {
+    /// The model.
+    pub model: &'a Article,
+    /// Scale and light.
+    pub station: &'a Station,
+    /// Images of good cloth.
+    pub good: &'a Path,
+    /// Images with defects.
+    pub defective: &'a Path,
+    /// Their masks, if there are any.
+    pub masks: Option<&'a Path>,
+    /// Device the scorers run on.
+    pub device: &'a str,
+    /// Ends the evaluation when set.
+    pub stop: &'a AtomicBool,
+}
+
+/// What `evaluate --json` prints. These keys are stable.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The article.
+    pub article: String,
+    /// Every image that could be judged.
+    pub images: Vec<ImageReport>,
+    /// Files that could not be judged, and why.
+    pub unreadable: Vec<String>,
+    /// AUROC of the images' scores.
+    pub image_auroc: Option<f64>,
+    /// AUROC of pixels; `None` without masks.
+    pub pixel_auroc: Option<f64>,
+    /// Area under the per-region overlap; `None` without masks.
+    pub au_pro: Option<f64>,
+    /// Distance that scores 1.0.
+    pub threshold: f64,
+    /// Share of good images that are flagged.
+    pub good_flagged: Option<f64>,
+    /// Share of defective images that are flagged.
+    pub defective_found: Option<f64>,
+    /// Pixels per second from file to score, in millions.
+    pub mpx_per_second: f64,
+    /// Device the network ran on.
+    pub device: String,
+}
+
+/// One image.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
+    /// The file, as its folder was named.
+    pub file: String,
+    /// What it was said to be.
+    pub label: Label,
+    /// Highest score, 1.0 = threshold.
+    pub score: f64,
+    /// Whether that is above the threshold.
+    pub flagged: bool,
+    /// Flaws found in it.
+    pub flaws: Vec<ImageFlaw>,
+}
+
+/// What an image was said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// Without defect.
+    Good,
+    /// With at least one.
+    Defective,
+}
+
+/// A flaw in an image, in pixels.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageFlaw {
+    /// Columns, half-open.
+    pub x_px: [usize; 2],
+    /// Rows, half-open.
+    pub y_px: [usize; 2],
+    /// Highest score, 1.0 = threshold.
+    pub score: f64,
+}
+
+/// Measures a model. `scorers` gives one scorer per worker, anew for each folder; `progress` is
+/// called after every image with the number of images in its folder.
+///
+/// # Errors
+/// When a folder or a mask cannot be read, or the line fails.
+pub fn evaluate(
+    evaluation: &Evaluation<'_>,
+    scorers: &dyn Fn() -> anyhow::Result<Vec<Box<dyn Scorer>>>,
+    progress: &mut dyn FnMut(Label, u64),
+) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let mut so_far = SoFar::default();
+    for (label, folder) in [
+        (Label::Good, evaluation.good),
+        (Label::Defective, evaluation.defective),
+    ] {
+        judge_folder(evaluation, scorers()?, label, folder, &mut so_far, progress)?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let of = |label| {
+        so_far
+            .images
+            .iter()
+            .filter(move |image| image.label == label)
+    };
+    let share = |label| {
+        let n = of(label).count();
+        let flagged = of(label).filter(|image| image.flagged).count();
+        (n > 0).then(|| flagged as f64 / n as f64)
+    };
+    let has_masks = evaluation.masks.is_some();
+    Ok(Report {
+        article: evaluation.model.passport().article.clone(),
+        image_auroc: auroc(so_far.images.iter().map(|image| {
+            let defective = f64::from(u8::from(image.label == Label::Defective));
+            (image.score as f32, 1.0 - defective, defective)
+        })),
+        pixel_auroc: has_masks
+            .then(|| {
+                auroc(so_far.cells.iter().map(|cell| {
+                    let defective: u32 = cell.defects.iter().map(|(_, n)| n).sum();
+                    (cell.score, f64::from(cell.n_good), f64::from(defective))
+                }))
+            })
+            .flatten(),
+        au_pro: has_masks.then(|| au_pro(&so_far.cells)).flatten(),
+        threshold: f64::from(evaluation.model.passport().judgement.threshold),
+        good_flagged: share(Label::Good),
+        defective_found: share(Label::Defective),
+        mpx_per_second: so_far.n_pixels as f64 / 1e6 / seconds.max(1e-9),
+        device: evaluation.device.to_owned(),
+        unreadable: so_far.unreadable,
+        images: so_far.images,
+    })
+}
+
+#[derive(Default)]
+struct SoFar {
+    images: Vec<ImageReport>,
+    unreadable: Vec<String>,
+    cells: Vec<CellTruth>,
+    n_defects: usize,
+    n_pixels: u64,
+}
+
+fn judge_folder(
+    evaluation: &Evaluation<'_>,
+    scorers: Vec<Box<dyn Scorer>>,
+    label: Label,
+    folder: &Path,
+    so_far: &mut SoFar,
+    progress: &mut dyn FnMut(Label, u64),
+) -> anyhow::Result<()> {
+    let model = evaluation.model;
+    let source = LooseImages::open(folder)?;
+    let files = source.files().to_vec();
+    let n_files = files.len() as u64;
+    let mut judge = Judge::new(
+        model.passport().judgement.clone(),
+        model.passport().reference,
+        evaluation.station.lane.mm_per_line * CELL_PX as f64,
+    );
+    let line = Line {
+        source: Box::new(source),
+        tiler: Tiler::new(correction_for(model, evaluation.station, Joints::Loose)?),
+        scorers,
+        stop: evaluation.stop,
+    };
+    line::run(line, &mut |ordered| {
+        match ordered {
+            Ordered::Frame(seen) => {
+                let file = &files[seen.head.frame.sequence as usize];
+                so_far.judged(evaluation, label, file, &seen, &mut judge)?;
+            }
+            Ordered::Missed(missed) => {
+                let file = &files[missed.sequence as usize];
+                so_far.unreadable.push(format!(
+                    "{}: {}: {}",
+                    file.display(),
+                    missed.reason,
+                    missed.detail
+                ));
+            }
+        }
+        progress(label, n_files);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+impl SoFar {
+    fn judged(
+        &mut self,
+        evaluation: &Evaluation<'_>,
+        label: Label,
+        file: &Path,
+        seen: &SeenFrame,
+        judge: &mut Judge,
+    ) -> anyhow::Result<()> {
+        let frame = &seen.head.frame;
+        let name = file.display().to_string();
+        if let Some((_, problem)) = seen.failed.first() {
+            self.unreadable
+                .push(format!("{name}: worker_failed: {problem}"));
+            return Ok(());
+        }
+        self.n_pixels += u64::from(frame.width()) * u64::from(frame.height());
+        let map = judge.judge(&seen.block);
+        let score = f64::from(map.highest());
+        self.images.push(ImageReport {
+            file: name,
+            label,
+            score,
+            flagged: score > 1.0,
+            flaws: regions(&map, 1.0)
+                .into_iter()
+                .map(|region| {
+                    let px = |cells: std::ops::Range<usize>, most: u32| {
+                        [
+                            cells.start * CELL_PX,
+                            (cells.end * CELL_PX).min(most as usize),
+                        ]
+                    };
+                    ImageFlaw {
+                        x_px: px(region.cols, frame.width()),
+                        y_px: px(region.rows, frame.height()),
+                        score: f64::from(region.highest),
+                    }
+                })
+                .collect(),
+        });
+        let Some(masks) = evaluation.masks else {
+            return Ok(());
+        };
+        let mask = match label {
+            Label::Good => Some(Mask::good(frame.width(), frame.height())),
+            // A defective image without a visible defect in its mask says nothing of pixels.
+            Label::Defective => Mask::find(masks, file, frame.width(), frame.height())?
+                .filter(|mask| mask.n_defects() > 0),
+        };
+        if let Some(mask) = mask {
+            self.cells
+                .extend(mask.against(&map, seen.head.cloth.columns(), self.n_defects));
+            self.n_defects += mask.n_defects();
+        }
+        Ok(())
+    }
+}

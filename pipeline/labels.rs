@@ -1,0 +1,235 @@
+//! The truth about labelled images: masks, and the defects in them.
+//!
+//! A mask belongs to an image by its name: `NAME_mask*.png`, or `NAME.png`; where there are
+//! several, a pixel is defective when any of them says so. A value above 127 is a defect. A
+//! defect is an 8-connected set of such pixels.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use image::GrayImage;
+use models::{CELL_PX, ScoreMap};
+
+use crate::ranking::CellTruth;
+
+/// Defective pixels of one image, each with the number of its defect from 1; 0 is good.
+pub struct Mask {
+    width: usize,
+    height: usize,
+    defect_of: Vec<u32>,
+    n_defects: u32,
+}
+
+impl Mask {
+    /// The masks for `image` in `folder`, laid over each other; `None` without any.
+    ///
+    /// # Errors
+    /// When a mask cannot be read or is not of the image's size.
+    pub fn find(
+        folder: &Path,
+        image: &Path,
+        width: u32,
+        height: u32,
+    ) -> anyhow::Result<Option<Self>> {
+        let files = masks_of(folder, image)?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let mut is_defective = vec![false; width as usize * height as usize];
+        for file in files {
+            let mask = read(&file)?;
+            ensure!(
+                mask.dimensions() == (width, height),
+                "mask {file:?} is {} x {}, expected {width} x {height} as its image",
+                mask.width(),
+                mask.height()
+            );
+            for (is_defective, pixel) in is_defective.iter_mut().zip(mask.pixels()) {
+                *is_defective |= pixel.0[0] > 127;
+            }
+        }
+        Ok(Some(Self::of(
+            &is_defective,
+            width as usize,
+            height as usize,
+        )))
+    }
+
+    fn of(is_defective: &[bool], width: usize, height: usize) -> Self {
+        let mut defect_of = vec![0; is_defective.len()];
+        let mut n_defects = 0;
+        let mut stack = Vec::new();
+        for start in 0..is_defective.len() {
+            if !is_defective[start] || defect_of[start] != 0 {
+                continue;
+            }
+            n_defects += 1;
+            defect_of[start] = n_defects;
+            stack.push(start);
+            while let Some(at) = stack.pop() {
+                let (row, col) = (at / width, at % width);
+                for near_row in row.saturating_sub(1)..(row + 2).min(height) {
+                    for near_col in col.saturating_sub(1)..(col + 2).min(width) {
+                        let near = near_row * width + near_col;
+                        if is_defective[near] && defect_of[near] == 0 {
+                            defect_of[near] = n_defects;
+                            stack.push(near);
+                        }
+                    }
+                }
+            }
+        }
+        Self {
+            width,
+            height,
+            defect_of,
+            n_defects,
+        }
+    }
+
+    /// Defects in the image.
+    pub fn n_defects(&self) -> usize {
+        self.n_defects as usize
+    }
+
+    /// Every judged cell of `map` against this truth; only pixels in `cloth` columns count.
+    /// Defects are numbered from `first_defect`.
+    pub fn against(
+        &self,
+        map: &ScoreMap,
+        cloth: std::ops::Range<usize>,
+        first_defect: usize,
+    ) -> Vec<CellTruth> {
+        let rows = map.scores.nrows();
+        let mut cells = Vec::with_capacity(rows * map.judged.len());
+        for row in 0..rows {
+            for col in map.judged.clone() {
+                let mut cell = CellTruth {
+                    score: map.scores[[row, col]],
+                    n_good: 0,
+                    defects: Vec::new(),
+                };
+                let left = (col * CELL_PX).max(cloth.start);
+                let right = ((col + 1) * CELL_PX).min(cloth.end).min(self.width);
+                for y in row * CELL_PX..((row + 1) * CELL_PX).min(self.height) {
+                    for x in left..right {
+                        cell.count(self.defect_of[y * self.width + x], first_defect);
+                    }
+                }
+                cells.push(cell);
+            }
+        }
+        cells
+    }
+
+    /// An image without a defect.
+    pub fn good(width: u32, height: u32) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        Self::of(&vec![false; width * height], width, height)
+    }
+}
+
+impl CellTruth {
+    fn count(&mut self, defect: u32, first_defect: usize) {
+        if defect == 0 {
+            self.n_good += 1;
+            return;
+        }
+        let defect = first_defect + defect as usize - 1;
+        match self.defects.iter_mut().find(|(known, _)| *known == defect) {
+            Some((_, n)) => *n += 1,
+            None => self.defects.push((defect, 1)),
+        }
+    }
+}
+
+fn masks_of(folder: &Path, image: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let stem = image
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
+    let listing = std::fs::read_dir(folder)
+        .with_context(|| format!("folder of masks {folder:?} cannot be read"))?;
+    let mut files = Vec::new();
+    for entry in listing {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let belongs = name == stem
+            || name
+                .strip_prefix(stem)
+                .is_some_and(|rest| rest.starts_with("_mask"));
+        if belongs
+            && path
+                .extension()
+                .is_some_and(|ext| ext.eq_ignore_ascii_case("png"))
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> anyhow::Result<GrayImage> {
+    let mut reader = image::ImageReader::open(file)
+        .and_then(image::ImageReader::with_guessed_format)
+        .with_context(|| format!("mask {file:?} cannot be read"))?;
+    let mut limits = image::Limits::default();
+    limits.max_image_width = Some(u16::MAX.into());
+    limits.max_image_height = Some(u16::MAX.into());
+    reader.limits(limits);
+    Ok(reader
+        .decode()
+        .with_context(|| format!("mask {file:?} is not a readable image"))?
+        .into_luma8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    fn mask(drawing: &[&str]) -> Mask {
+        let flat: Vec<bool> = drawing.concat().bytes().map(|byte| byte == b'#').collect();
+        Mask::of(&flat, drawing[0].len(), drawing.len())
+    }
+
+    #[test]
+    fn touching_corners_are_one_defect() {
+        assert_eq!(mask(&["#...", ".#..", "...#"]).n_defects(), 2);
+    }
+
+    #[test]
+    fn only_pixels_of_cloth_count() {
+        let truth = mask(&["#.......", "........"]);
+        let map = ScoreMap {
+            scores: Array2::ones((1, 2)),
+            judged: 0..2,
+        };
+        let cells = truth.against(&map, 1..8, 5);
+        assert_eq!((cells[0].n_good, cells[0].defects.len()), (6, 0));
+        let cells = truth.against(&map, 0..6, 5);
+        assert_eq!((cells[0].n_good, cells[0].defects[0]), (7, (5, 1)));
+        assert_eq!(cells[1].n_good, 4);
+    }
+
+    #[test]
+    fn masks_are_found_by_name_and_checked_for_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: &str, width| {
+            GrayImage::from_pixel(width, 2, image::Luma([255]))
+                .save(folder.path().join(name))
+                .unwrap();
+        };
+        save("a_mask1.png", 4);
+        save("a_mask2.png", 4);
+        save("ab.png", 4);
+        let find = |name, width| Mask::find(folder.path(), Path::new(name), width, 2);
+        assert_eq!(find("x/a.png", 4).unwrap().unwrap().n_defects(), 1);
+        assert!(find("x/b.png", 4).unwrap().is_none());
+        let error = find("x/a.png", 5).err().unwrap();
+        assert!(error.to_string().contains("expected 5 x 2"), "{error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Selvedge's line: from frames to flaws and a true ledger, and the program around it.
+//!
+//! ```text
+//! source ─▶ capture ─▶ tiles ─▶ inference × N ─▶ reorder ─▶ judging ─▶ flaws ─▶ stitch
+//!                                                                         └─▶ roll ─▶ record ─▶ store
+//! ```
+//!
+//! Modules stand in the order in which cloth meets them; each imports only those above it.
+//! [`line`] alone makes channels and threads. Live inspection, evaluation, teaching and batch
+//! run through the same line and differ only in what they do with its ordered blocks.
+
+pub mod source;
+
+pub mod config;
+
+pub mod channel;
+
+pub mod tiles;
+
+pub mod inference;
+
+pub mod reorder;
+
+pub mod judging;
+
+pub mod flaws;
+
+pub mod stitch;
+
+pub mod roll;
+
+pub mod record;
+
+pub mod line;
+
+pub mod shelf;
+
+pub mod inspect;
+
+pub mod teach;
+
+pub mod labels;
+
+pub mod ranking;
+
+pub mod evaluate;
+
+pub mod picture;
+
+pub mod roll_view;
+
+pub mod cli;

@@ -1,0 +1,239 @@
+//! A roll as the store remembers it, for machines and for the picture.
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use store::{CoverState, CoverageCell, Flaw, Name, Rect, Run, RunId, RunState, Store};
+
+use crate::picture::{PicturedFlaw, RollPicture, album};
+
+/// One run of a roll, read whole but for its crops.
+pub struct RollView {
+    /// The run.
+    pub run: Run,
+    /// Its ledger.
+    pub coverage: Vec<CoverageCell>,
+    /// Its flaws, in cloth order.
+    pub flaws: Vec<Flaw>,
+}
+
+/// What `inspect --json` and `roll --json` print. These keys are stable.
+#[derive(Clone, Debug, Serialize)]
+pub struct RollReport {
+    /// Roll number.
+    pub roll: String,
+    /// Article.
+    pub article: String,
+    /// The run's id.
+    pub run: String,
+    /// `running` (also when it was killed), `done` or `aborted`.
+    pub state: String,
+    /// SHA-256 of the model.
+    pub model: String,
+    /// Length of the web.
+    pub length_mm: f64,
+    /// Width of the web, what lies beside the cloth included.
+    pub width_mm: f64,
+    /// Area whose scores have come.
+    pub inspected_mm2: f64,
+    /// Area beside the cloth.
+    pub beside_mm2: f64,
+    /// Cloth that was not looked at.
+    pub gaps: Vec<GapReport>,
+    /// Flaws in cloth order.
+    pub flaws: Vec<FlawReport>,
+    /// Why the run was aborted.
+    pub message: Option<String>,
+}
+
+/// Cloth that was not looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct GapReport {
+    /// From and to along the roll.
+    pub along_mm: [f64; 2],
+    /// From and to across.
+    pub across_mm: [f64; 2],
+    /// Why.
+    pub reason: String,
+}
+
+/// One flaw.
+#[derive(Clone, Debug, Serialize)]
+pub struct FlawReport {
+    /// Its id in the store.
+    pub id: String,
+    /// Its class.
+    pub class: String,
+    /// From and to along the roll.
+    pub along_mm: [f64; 2],
+    /// From and to across.
+    pub across_mm: [f64; 2],
+    /// Longer side.
+    pub length_mm: f64,
+    /// Highest score, 1.0 = threshold.
+    pub score: f64,
+    /// By length.
+    pub severity: String,
+}
+
+impl RollView {
+    /// The latest run of a roll.
+    ///
+    /// # Errors
+    /// When there is no such roll, naming some that there are.
+    pub fn latest(store: &Store, roll: &Name) -> anyhow::Result<Self> {
+        let Some(run) = store.latest_run(roll)? else {
+            let known: Vec<String> = store
+                .rolls()?
+                .iter()
+                .take(5)
+                .map(|roll| roll.number.to_string())
+                .collect();
+            bail!(
+                "found no roll {:?} in the store, expected one of those that `selvedge rolls` lists, such as {known:?}",
+                roll.as_str()
+            );
+        };
+        Self::of(store, run.id)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn of(store: &Store, run: RunId) -> anyhow::Result<Self> {
+        Ok(Self {
+            run: store.run(run)?,
+            coverage: store.coverage(run)?,
+            flaws: store.flaws(run)?,
+        })
+    }
+
+    /// Length and width of the web in µm; of a run that has not ended, as far as its ledger goes.
+    pub fn size_um(&self) -> (i64, i64) {
+        let reach = |range: fn(&Rect) -> std::ops::Range<i64>| {
+            let start = self
+                .coverage
+                .iter()
+                .map(|cell| range(&cell.rect).start)
+                .min();
+            let end = self.coverage.iter().map(|cell| range(&cell.rect).end).max();
+            end.unwrap_or(0) - start.unwrap_or(0)
+        };
+        (
+            self.run.length_um.unwrap_or_else(|| reach(Rect::along)),
+            self.run.width_um.unwrap_or_else(|| reach(Rect::across)),
+        )
+    }
+
+    /// True when nothing is to be told: no flaw, no gap, and the run came to its end.
+    pub fn is_clean(&self) -> bool {
+        let has_gap = |cell: &CoverageCell| matches!(cell.state, CoverState::Gap(_));
+        self.flaws.is_empty()
+            && !self.coverage.iter().any(has_gap)
+            && self.run.state == RunState::Done
+    }
+
+    /// For machines.
+    pub fn report(&self) -> RollReport {
+        let (length_um, width_um) = self.size_um();
+        let area = |wanted: &CoverState| {
+            self.coverage
+                .iter()
+                .filter(|cell| cell.state == *wanted)
+                .map(|cell| mm2(cell.rect.area_um2()))
+                .sum()
+        };
+        RollReport {
+            roll: self.run.roll_number.to_string(),
+            article: self.run.article.to_string(),
+            run: self.run.id.to_string(),
+            state: self.run.state.as_str().to_owned(),
+            model: self.run.model.to_string(),
+            length_mm: mm(length_um),
+            width_mm: mm(width_um),
+            inspected_mm2: area(&CoverState::Inspected),
+            beside_mm2: area(&CoverState::Beside),
+            gaps: self
+                .coverage
+                .iter()
+                .filter_map(|cell| match &cell.state {
+                    CoverState::Gap(reason) => Some(GapReport {
+                        along_mm: span(cell.rect.along()),
+                        across_mm: span(cell.rect.across()),
+                        reason: reason.clone(),
+                    }),
+                    CoverState::Inspected | CoverState::Beside => None,
+                })
+                .collect(),
+            flaws: self
+                .flaws
+                .iter()
+                .map(|flaw| FlawReport {
+                    id: flaw.id.to_string(),
+                    class: flaw.class.clone(),
+                    along_mm: span(flaw.rect.along()),
+                    across_mm: span(flaw.rect.across()),
+                    length_mm: mm(flaw.length_um),
+                    score: flaw.score,
+                    severity: flaw.severity.clone(),
+                })
+                .collect(),
+            message: self.run.message.clone(),
+        }
+    }
+
+    /// For people; reads the crops that the picture will show.
+    ///
+    /// # Errors
+    /// When a crop in the store is damaged.
+    pub fn picture(&self, store: &Store) -> anyhow::Result<RollPicture> {
+        let (length_um, width_um) = self.size_um();
+        let mut flaws: Vec<PicturedFlaw> = self
+            .flaws
+            .iter()
+            .map(|flaw| PicturedFlaw {
+                rect: flaw.rect,
+                class: flaw.class.clone(),
+                severity: flaw.severity.clone(),
+                score: flaw.score,
+                crop: None,
+            })
+            .collect();
+        for index in album(&flaws) {
+            let id = self.flaws[index].id;
+            flaws[index].crop = store
+                .crop(id)?
+                .map(|crop| image::load_from_memory(&crop.png))
+                .transpose()
+                .with_context(|| format!("the crop of flaw {id} is damaged"))?;
+        }
+        Ok(RollPicture {
+            title: format!(
+                "roll {}, article {}",
+                self.run.roll_number, self.run.article
+            ),
+            subtitle: format!(
+                "run {}, {}, model {}",
+                self.run.id,
+                self.run.state.as_str(),
+                self.run.model.as_str().get(..12).unwrap_or_default()
+            ),
+            length_um,
+            width_um,
+            coverage: self.coverage.clone(),
+            flaws,
+        })
+    }
+}
+
+fn mm(um: i64) -> f64 {
+    um as f64 / 1e3
+}
+
+fn mm2(um2: i64) -> f64 {
+    um2 as f64 / 1e6
+}
+
+fn span(range: std::ops::Range<i64>) -> [f64; 2] {
+    [mm(range.start), mm(range.end)]
+}

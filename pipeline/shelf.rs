@@ -1,0 +1,95 @@
+//! Where article models live: files under their digest, the store says which one is active.
+//!
+//! `<models folder>/<article>/<digest>.onnx`. A file is never overwritten and never trusted by
+//! its name alone: reading it checks the digest, the passport's article and the golden tiles.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use models::Article;
+use store::{Digest, Name, NewModel, Store, now_us};
+
+/// The folder of article models.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    folder: PathBuf,
+}
+
+impl Shelf {
+    /// Models in `folder`, else in `articles/` beside the store at `url`.
+    pub fn new(folder: Option<&Path>, url: &str) -> Self {
+        let beside = || {
+            let file = url.strip_prefix("sqlite:").unwrap_or(url);
+            let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+            folder.join("articles")
+        };
+        Self {
+            folder: folder.map_or_else(beside, Path::to_owned),
+        }
+    }
+
+    /// Folder of one article's models.
+    ///
+    /// # Errors
+    /// When the article's name cannot be a folder's.
+    pub fn folder_of(&self, article: &Name) -> anyhow::Result<PathBuf> {
+        Ok(self.folder.join(article.as_folder()?))
+    }
+
+    /// Enters a model that was just written into the store and makes it the active one.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub fn keep(&self, store: &mut Store, name: &Name, article: &Article) -> anyhow::Result<()> {
+        let digest = Digest::new(article.digest())?;
+        let file = article.path().file_name().unwrap_or_default();
+        store.register_model(&NewModel {
+            digest: digest.clone(),
+            article: name.clone(),
+            passport_json: serde_json::to_string(article.passport())?,
+            file_name: file.to_string_lossy().into_owned(),
+            taught_at_us: now_us(),
+        })?;
+        store.activate_model(name, &digest)?;
+        Ok(())
+    }
+
+    /// The active model of an article.
+    ///
+    /// # Errors
+    /// When nothing was taught, or the file is missing, changed, or another article's.
+    pub fn active(&self, store: &Store, name: &Name) -> anyhow::Result<Article> {
+        let Some(model) = store.active_model(name)? else {
+            let known: Vec<String> = store
+                .articles()?
+                .iter()
+                .map(|article| article.name.to_string())
+                .collect();
+            bail!(
+                "nothing was taught for article {:?}; found {known:?}, expected `selvedge teach --article {}` first",
+                name.as_str(),
+                name.as_str()
+            );
+        };
+        let path = self.folder_of(name)?.join(&model.file_name);
+        let article = Article::read(&path).with_context(|| {
+            format!(
+                "the active model of article {:?} cannot be used",
+                name.as_str()
+            )
+        })?;
+        ensure!(
+            article.digest() == model.digest.as_str(),
+            "model {path:?} has digest {}, expected {} as the store says: it was changed or damaged",
+            article.digest(),
+            model.digest
+        );
+        let taught_for = &article.passport().article;
+        ensure!(
+            taught_for == name.as_str(),
+            "model {path:?} was taught for article {taught_for:?}, expected {:?}",
+            name.as_str()
+        );
+        Ok(article)
+    }
+}

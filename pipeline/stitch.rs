@@ -1,0 +1,356 @@
+//! Regions of frames become flaws of the web.
+//!
+//! ```text
+//! regions of a frame ─▶ joined with open flaws above ─▶ open while they reach the last rows
+//!                                                        └─▶ Flaw, once, when they end
+//! ```
+//!
+//! A flaw is whole across tile and frame borders: it stays open while its cells come within the
+//! bridged distance of the frame's last row, and closes when the next frame does not go on with
+//! it, or when no next frame joins. Closed flaws leave in cloth order of their first cell, as
+//! far as frames allow. Lengths are µm on the web.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use calibration::{LaneGeometry, Um, WebRect};
+use models::CELL_PX;
+
+use crate::flaws::{BRIDGED_CELLS, Groups, Region, RimCell};
+
+/// One connected defect of the web.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flaw {
+    /// Its box.
+    pub rect: WebRect,
+    /// Area of its cells, in µm².
+    pub area_um2: i64,
+    /// Highest score, 1.0 = threshold.
+    pub score: f32,
+    /// The picture around its highest score.
+    pub crop: Option<Arc<Cutout>>,
+}
+
+/// A piece of a frame as the camera gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cutout {
+    /// PNG, lossless.
+    pub png: Vec<u8>,
+    /// The lane.
+    pub lane: u16,
+    /// Number of the frame.
+    pub frame: u64,
+    /// Left edge in the frame, in pixels.
+    pub x: u32,
+    /// Top edge in the frame, in pixels.
+    pub y: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Pixels that were added around the flaw, at most.
+    pub margin: u32,
+}
+
+impl Flaw {
+    /// The longer side of its box.
+    pub fn length(&self) -> Um {
+        self.rect.along.length().max(self.rect.across.length())
+    }
+
+    /// Severity by length, after the four classes of ASTM D5430: up to 75 mm `minor`, up to
+    /// 150 mm `moderate`, up to 230 mm `major`, beyond `severe`.
+    pub fn severity(&self) -> &'static str {
+        match self.length().get() {
+            ..=75_000 => "minor",
+            75_001..=150_000 => "moderate",
+            150_001..=230_000 => "major",
+            _ => "severe",
+        }
+    }
+
+    /// Class by geometry alone: a thin line along the warp is an `end_out`, one across at
+    /// least half of the web's width a `mispick`; everything else is `unknown`.
+    pub fn class(&self, web_width: Um) -> &'static str {
+        let (along, across) = (
+            self.rect.along.length().get(),
+            self.rect.across.length().get(),
+        );
+        if along >= THIN * across && along >= WARP_LINE_UM {
+            "end_out"
+        } else if across >= THIN * along && across >= web_width.get() / 2 {
+            "mispick"
+        } else {
+            "unknown"
+        }
+    }
+}
+
+/// A line is at least this many times as long as it is wide.
+const THIN: i64 = 5;
+/// Shorter pieces of yarn can be anything.
+const WARP_LINE_UM: i64 = 30_000;
+
+/// Where a frame lies, for the conversion of its cells.
+pub struct FramePlace<'a> {
+    /// The lane.
+    pub geometry: &'a LaneGeometry,
+    /// Tick of the first line.
+    pub first_tick: i64,
+    /// Ticks per line.
+    pub ticks_per_line: i64,
+    /// Lines of the frame.
+    pub height: usize,
+    /// Whether it goes on where the frame before ended.
+    pub joins_above: bool,
+}
+
+/// Flaws that may go on.
+#[derive(Default)]
+pub struct Stitch {
+    open: Vec<Open>,
+}
+
+struct Open {
+    flaw: Flaw,
+    bottom: Vec<RimCell>,
+}
+
+impl Stitch {
+    /// Takes the regions of the next frame of the lane, each with a way to cut its picture, and
+    /// gives the flaws that have ended.
+    ///
+    /// # Errors
+    /// When a place is beyond what `i64` micrometres can count.
+    pub fn push(
+        &mut self,
+        place: &FramePlace<'_>,
+        regions: &[Region],
+        mut cut: impl FnMut(&Region) -> Option<Arc<Cutout>>,
+    ) -> anyhow::Result<Vec<Flaw>> {
+        let mut ended = Vec::new();
+        if !place.joins_above {
+            ended.extend(self.finish());
+        }
+        let above = std::mem::take(&mut self.open);
+        let n_above = above.len();
+        let mut groups = Groups::new(n_above + regions.len());
+        for (index, open) in above.iter().enumerate() {
+            for (offset, region) in regions.iter().enumerate() {
+                if touches(&open.bottom, &region.top) {
+                    groups.join(index, n_above + offset);
+                }
+            }
+        }
+        let mut wholes: BTreeMap<usize, Open> = BTreeMap::new();
+        for (index, open) in above.into_iter().enumerate() {
+            let ended_above = Open {
+                bottom: Vec::new(),
+                ..open
+            };
+            gather(&mut wholes, groups.root(index), ended_above);
+        }
+        for (offset, region) in regions.iter().enumerate() {
+            let open = Open {
+                flaw: Flaw {
+                    rect: place.rect(region)?,
+                    area_um2: place.area_um2(region),
+                    score: region.highest,
+                    crop: cut(region),
+                },
+                bottom: region.bottom.clone(),
+            };
+            gather(&mut wholes, groups.root(n_above + offset), open);
+        }
+        for open in wholes.into_values() {
+            if open.bottom.is_empty() {
+                ended.push(open.flaw);
+            } else {
+                self.open.push(open);
+            }
+        }
+        ended.sort_by_key(|flaw| (flaw.rect.along.start(), flaw.rect.across.start()));
+        Ok(ended)
+    }
+
+    /// Ends all open flaws: the roll, or the cloth that can be seen, has ended.
+    pub fn finish(&mut self) -> Vec<Flaw> {
+        let mut ended: Vec<Flaw> = self.open.drain(..).map(|open| open.flaw).collect();
+        ended.sort_by_key(|flaw| (flaw.rect.along.start(), flaw.rect.across.start()));
+        ended
+    }
+}
+
+fn gather(wholes: &mut BTreeMap<usize, Open>, group: usize, open: Open) {
+    match wholes.entry(group) {
+        Entry::Vacant(entry) => {
+            entry.insert(open);
+        }
+        Entry::Occupied(mut entry) => {
+            let whole = entry.get_mut();
+            let flaw = open.flaw;
+            whole.flaw.rect = WebRect {
+                along: whole.flaw.rect.along.hull(flaw.rect.along),
+                across: whole.flaw.rect.across.hull(flaw.rect.across),
+            };
+            whole.flaw.area_um2 += flaw.area_um2;
+            if flaw.score > whole.flaw.score {
+                whole.flaw.score = flaw.score;
+                whole.flaw.crop = flaw.crop;
+            }
+            whole.bottom.extend(open.bottom);
+        }
+    }
+}
+
+/// Whether cells near the end of one frame and near the beginning of the next are connected.
+fn touches(bottom: &[RimCell], top: &[RimCell]) -> bool {
+    bottom.iter().any(|above| {
+        top.iter().any(|below| {
+            above.depth + below.depth <= BRIDGED_CELLS
+                && above.col.abs_diff(below.col) <= BRIDGED_CELLS + 1
+        })
+    })
+}
+
+impl FramePlace<'_> {
+    /// The box of a region on the web.
+    pub fn rect(&self, region: &Region) -> anyhow::Result<WebRect> {
+        let tick = |row: usize| {
+            let line = (row * CELL_PX).min(self.height) as i64;
+            self.first_tick + line * self.ticks_per_line
+        };
+        let column = |col: usize| ((col * CELL_PX) as u32).min(self.geometry.width_px());
+        Ok(self.geometry.rect(
+            tick(region.rows.start)..tick(region.rows.end),
+            column(region.cols.start)..column(region.cols.end),
+        )?)
+    }
+
+    fn area_um2(&self, region: &Region) -> i64 {
+        let along = self.geometry.um_per_tick() * (self.ticks_per_line * CELL_PX as i64) as f64;
+        let across = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
+        (region.n_cells as f64 * along * across).round() as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::ScoreMap;
+    use ndarray::Array2;
+
+    /// Flaws, as "along mm, across mm", of frames drawn one below the other; each cell is 4 mm.
+    fn check(frames: &[&[&str]], joined: bool, expected: &[&str]) {
+        let width = frames[0][0].len() * CELL_PX;
+        let geometry = LaneGeometry::new(1.0, 1000.0, Um::ZERO, width as u32).unwrap();
+        let mut stitch = Stitch::default();
+        let mut flaws = Vec::new();
+        let mut first_tick = 0;
+        for drawing in frames {
+            let cols = drawing[0].len();
+            let scores = Array2::from_shape_fn((drawing.len(), cols), |(row, col)| {
+                f32::from(u8::from(drawing[row].as_bytes()[col] == b'#')) * 2.0
+            });
+            let map = ScoreMap {
+                scores,
+                judged: 0..cols,
+            };
+            let height = drawing.len() * CELL_PX;
+            let place = FramePlace {
+                geometry: &geometry,
+                first_tick,
+                ticks_per_line: 1,
+                height,
+                joins_above: joined && first_tick > 0,
+            };
+            let regions = crate::flaws::regions(&map, 1.0);
+            flaws.extend(stitch.push(&place, &regions, |_| None).unwrap());
+            first_tick += height as i64;
+        }
+        flaws.extend(stitch.finish());
+        let found: Vec<String> = flaws
+            .iter()
+            .map(|flaw| {
+                let mm = |um: Um| um.get() / 1000;
+                let (along, across) = (flaw.rect.along, flaw.rect.across);
+                format!(
+                    "{}..{}, {}..{}, {} cells",
+                    mm(along.start()),
+                    mm(along.end()),
+                    mm(across.start()),
+                    mm(across.end()),
+                    flaw.area_um2 / 16_000_000
+                )
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_warp_line_over_three_frames_is_one_flaw_with_its_length() {
+        let frame: &[&str] = &[".#...", ".#...", ".#..."];
+        check(&[frame, frame, frame], true, &["0..36, 4..8, 9 cells"]);
+    }
+
+    #[test]
+    fn frames_that_do_not_join_do_not_share_a_flaw() {
+        let frame: &[&str] = &["#....", "#...."];
+        check(
+            &[frame, frame],
+            false,
+            &["0..8, 0..4, 2 cells", "8..16, 0..4, 2 cells"],
+        );
+    }
+
+    #[test]
+    fn two_arms_above_that_meet_below_are_one_flaw() {
+        check(
+            &[&["#.......#"], &["#########"]],
+            true,
+            &["0..8, 0..36, 11 cells"],
+        );
+    }
+
+    #[test]
+    fn one_flaw_above_joins_two_below() {
+        check(
+            &[&["#########"], &["#.......#"], &["#.......#"]],
+            true,
+            &["0..12, 0..36, 13 cells"],
+        );
+    }
+
+    #[test]
+    fn a_gap_over_the_border_is_bridged_like_any_other() {
+        check(&[&["#", "."], &[".", "#"]], true, &["0..16, 0..4, 2 cells"]);
+        check(
+            &[&["#", ".", "."], &[".", "#"]],
+            true,
+            &["0..4, 0..4, 1 cells", "16..20, 0..4, 1 cells"],
+        );
+    }
+
+    #[test]
+    fn severity_and_class_follow_the_written_rules() {
+        let flaw = |along: i64, across: i64| Flaw {
+            rect: WebRect {
+                along: calibration::Span::new(Um(0), Um(along * 1000)).unwrap(),
+                across: calibration::Span::new(Um(0), Um(across * 1000)).unwrap(),
+            },
+            area_um2: 1,
+            score: 2.0,
+            crop: None,
+        };
+        let said = |along, across| {
+            let flaw = flaw(along, across);
+            (flaw.class(Um(800_000)), flaw.severity())
+        };
+        assert_eq!(said(75, 3), ("end_out", "minor"));
+        assert_eq!(said(76, 3), ("end_out", "moderate"));
+        assert_eq!(said(2, 600), ("mispick", "severe"));
+        assert_eq!(said(40, 40), ("unknown", "minor"));
+        assert_eq!(said(2, 200), ("unknown", "major"));
+    }
+}

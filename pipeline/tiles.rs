@@ -1,0 +1,678 @@
+//! From frames to tiles: even light, cloth told from table, windows that overlap.
+//!
+//! ```text
+//! Captured ─▶ Tiler ─▶ Work::Tile …, Work::Frame      one Frame behind its tiles, or
+//!                      Work::Missed                    where there was nothing to look at
+//! ```
+//!
+//! A frame waits for the next one, because its last rows are seen together with what follows
+//! when the two continue each other; where they do not, or nothing follows, the network sees
+//! the mirror image. Everything is a function of the frames and their order. The tiler ends
+//! with [`Tiler::finish`]. It judges no texture and knows no millimetre.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use calibration::{
+    ClothSpan, EvenFrame, Evener, FlatField, JointRows, LightFacts, LightFault, LightLimits,
+    continues, find_cloth,
+};
+use camera::{Captured, Frame, LostReason};
+use models::{CELL_PX, HALO_PX, Kept, Rim, TILE_STEP_PX};
+use ndarray::Array3;
+
+/// Largest kept part of a tile across, in pixels. Wider tiles waste less on overlap, narrower
+/// ones stay in the processor's cache and keep more workers busy.
+const KEPT_WIDTH_PX: usize = 1024;
+/// Largest kept part of a tile along, in pixels.
+const KEPT_HEIGHT_PX: usize = 512;
+
+/// Why cloth was not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GapReason {
+    /// The frame never arrived.
+    FrameLost,
+    /// The camera is gone.
+    CameraLost,
+    /// The line did not keep up with the camera.
+    Overload,
+    /// A file that cannot be decoded, or is not like the rest of its roll.
+    Unreadable,
+    /// Too much light to see texture.
+    Saturated,
+    /// Too little light to see texture.
+    TooDark,
+    /// The frame shows nothing that looks like cloth.
+    NoCloth,
+    /// An inference worker failed on it.
+    WorkerFailed,
+}
+
+impl GapReason {
+    /// The word for it in the store and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GapReason::FrameLost => "frame_lost",
+            GapReason::CameraLost => "camera_lost",
+            GapReason::Overload => "overload",
+            GapReason::Unreadable => "unreadable",
+            GapReason::Saturated => "saturated",
+            GapReason::TooDark => "too_dark",
+            GapReason::NoCloth => "no_cloth",
+            GapReason::WorkerFailed => "worker_failed",
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One item of work, numbered in cloth order.
+#[derive(Debug)]
+pub struct Numbered<T> {
+    /// Counts all items of a lane from 0.
+    pub ordinal: u64,
+    /// The item.
+    pub item: T,
+}
+
+/// What the tiler makes.
+#[derive(Debug)]
+pub enum Work {
+    /// A window to be scored.
+    Tile(Tile),
+    /// All tiles of this frame have been sent.
+    Frame(FrameHead),
+    /// Nothing could be looked at here.
+    Missed(Missed),
+}
+
+/// A window of evened pixels.
+pub struct Tile {
+    /// `[planes, height, width]`, 1.0 = usual brightness.
+    pub pixels: Array3<f32>,
+    /// Where the tile's scores count.
+    pub place: TilePlace,
+}
+
+impl fmt::Debug for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tile({:?}, {:?})", self.pixels.dim(), self.place)
+    }
+}
+
+/// Where a tile's scores go, in cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TilePlace {
+    /// The part of the tile that counts.
+    pub kept: Kept,
+    /// Row of the frame where the first kept row goes.
+    pub row: usize,
+    /// Column of the frame where the first kept column goes.
+    pub col: usize,
+}
+
+/// A frame, for everything that comes after scoring.
+#[derive(Debug)]
+pub struct FrameHead {
+    /// The pixels as the camera gave them; they go home to their pool with this.
+    pub frame: Frame,
+    /// Where the cloth is.
+    pub cloth: ClothSpan,
+    /// What the light was like.
+    pub light: LightFacts,
+    /// What lies above the first row.
+    pub above: Rim,
+    /// What lies below the last row.
+    pub below: Rim,
+    /// Whether the cloth before it says what is usual here.
+    pub continues: bool,
+}
+
+impl FrameHead {
+    /// Rows and columns of cells.
+    pub fn cells(&self) -> (usize, usize) {
+        (
+            (self.frame.height() as usize).div_ceil(CELL_PX),
+            (self.frame.width() as usize).div_ceil(CELL_PX),
+        )
+    }
+
+    /// Columns of cells that hold cloth.
+    pub fn judged(&self) -> Range<usize> {
+        let columns = self.cloth.columns();
+        columns.start / CELL_PX..columns.end.div_ceil(CELL_PX)
+    }
+}
+
+/// Cloth that could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The lane.
+    pub camera: u16,
+    /// Number of the frame.
+    pub sequence: u64,
+    /// Encoder positions, half-open.
+    pub ticks: Range<i64>,
+    /// For the ledger.
+    pub reason: GapReason,
+    /// For a person.
+    pub detail: String,
+    /// File name, if it was one.
+    pub origin: Option<Arc<str>>,
+}
+
+/// Whether a lane's frames may continue each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joints {
+    /// The rows on both sides of each joint tell.
+    Measured,
+    /// Never: every frame is a picture of its own.
+    Loose,
+}
+
+/// How a lane's frames are corrected.
+#[derive(Clone, Debug)]
+pub struct Correction {
+    /// Planes of a tile.
+    pub channels: camera::Channels,
+    /// Fixed pattern of the camera, if one was found when teaching.
+    pub flat_field: Option<FlatField>,
+    /// Light by which cloth can be judged.
+    pub light: LightLimits,
+    /// Whether frames may continue each other.
+    pub joints: Joints,
+}
+
+/// Cuts the frames of one lane into tiles.
+pub struct Tiler {
+    correction: Correction,
+    evener: Evener,
+    /// The frame before the waiting one, for the rows above it.
+    before: Option<EvenFrame>,
+    waiting: Option<Waiting>,
+    spare: Vec<EvenFrame>,
+    next_ordinal: u64,
+}
+
+/// A frame that waits for the one after it.
+struct Waiting {
+    frame: Frame,
+    even: EvenFrame,
+    above: Rim,
+    continues: bool,
+}
+
+/// What one captured item turned out to be.
+enum Corrected {
+    Cloth(Frame, EvenFrame),
+    Missed(Missed),
+}
+
+impl Tiler {
+    /// A tiler at the start of a lane.
+    pub fn new(correction: Correction) -> Self {
+        Self {
+            correction,
+            evener: Evener::new(),
+            before: None,
+            waiting: None,
+            spare: Vec::new(),
+            next_ordinal: 0,
+        }
+    }
+
+    /// Takes the next exposure and sends what is now complete to `out`.
+    ///
+    /// # Errors
+    /// What the correction refuses, or what `out` returns.
+    pub fn push(
+        &mut self,
+        captured: Captured,
+        out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        match self.correct(captured)? {
+            Corrected::Cloth(frame, even) => {
+                let joined = self.joins(&frame, &even)?;
+                let had_neighbour = self.waiting.is_some();
+                self.release(joined.then_some(&even), out)?;
+                let loose = self.correction.joints == Joints::Loose;
+                self.waiting = Some(Waiting {
+                    frame,
+                    even,
+                    above: if joined { Rim::Joined } else { Rim::Mirrored },
+                    continues: !loose && (joined || !had_neighbour),
+                });
+                if !joined && let Some(before) = self.before.take() {
+                    self.spare.push(before);
+                }
+                Ok(())
+            }
+            Corrected::Missed(missed) => {
+                self.forget_neighbour(out)?;
+                out(self.number(Work::Missed(missed)))
+            }
+        }
+    }
+
+    /// Sends the last frame.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn finish(
+        mut self,
+        out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.release(None, out)
+    }
+
+    fn correct(&mut self, captured: Captured) -> anyhow::Result<Corrected> {
+        let frame = match captured {
+            Captured::Frame(frame) => frame,
+            Captured::Lost(lost) => {
+                return Ok(Corrected::Missed(Missed {
+                    camera: lost.camera,
+                    sequence: lost.sequence,
+                    ticks: lost.ticks,
+                    reason: match lost.reason {
+                        LostReason::Unreadable => GapReason::Unreadable,
+                        LostReason::FrameLost => GapReason::FrameLost,
+                        LostReason::CameraLost => GapReason::CameraLost,
+                        LostReason::Overload => GapReason::Overload,
+                    },
+                    detail: lost.detail,
+                    origin: lost.origin,
+                }));
+            }
+        };
+        let wanted = self.correction.channels;
+        if wanted == camera::Channels::Rgb && frame.shape().channels == camera::Channels::Grey {
+            let detail = "found a grey frame, expected colour: the model was taught on colour";
+            return Ok(missed(frame, GapReason::Unreadable, detail.to_owned()));
+        }
+        let Some(cloth) = find_cloth(&frame) else {
+            let facts = LightFacts::of(&frame, ClothSpan::whole(frame.width())?)?;
+            let fault = self.correction.light.judge(&facts);
+            let reason = fault.map_or(GapReason::NoCloth, reason_of);
+            return Ok(missed(frame, reason, describe(&facts)));
+        };
+        let mut even = self.spare.pop().unwrap_or_else(EvenFrame::empty);
+        let flat_field = self
+            .correction
+            .flat_field
+            .as_ref()
+            .filter(|field| field.width() == frame.width());
+        self.evener
+            .even_into(&frame, cloth, flat_field, wanted, &mut even)?;
+        if let Some(fault) = self.correction.light.judge(&even.facts) {
+            let detail = describe(&even.facts);
+            self.spare.push(even);
+            return Ok(missed(frame, reason_of(fault), detail));
+        }
+        Ok(Corrected::Cloth(frame, even))
+    }
+
+    /// Whether `frame` continues the waiting one.
+    fn joins(&self, frame: &Frame, even: &EvenFrame) -> anyhow::Result<bool> {
+        let Some(waiting) = &self.waiting else {
+            return Ok(false);
+        };
+        if self.correction.joints == Joints::Loose
+            || waiting.frame.sequence + 1 != frame.sequence
+            || waiting.frame.ticks.end != frame.ticks.start
+        {
+            return Ok(false);
+        }
+        let above = JointRows::last_of(&waiting.even);
+        Ok(continues(&above, &JointRows::first_of(even))?)
+    }
+
+    fn forget_neighbour(
+        &mut self,
+        out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.release(None, out)?;
+        if let Some(before) = self.before.take() {
+            self.spare.push(before);
+        }
+        Ok(())
+    }
+
+    /// Cuts the waiting frame, with `next` below it when the two are joined.
+    fn release(
+        &mut self,
+        next: Option<&EvenFrame>,
+        out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let Some(waiting) = self.waiting.take() else {
+            return Ok(());
+        };
+        let head = FrameHead {
+            cloth: waiting.even.cloth,
+            light: waiting.even.facts,
+            above: waiting.above,
+            below: if next.is_some() {
+                Rim::Joined
+            } else {
+                Rim::Mirrored
+            },
+            continues: waiting.continues,
+            frame: waiting.frame,
+        };
+        let before = self.before.take();
+        let rows = Rows {
+            before: before.as_ref().filter(|_| head.above == Rim::Joined),
+            frame: &waiting.even,
+            next,
+        };
+        let judged = head.judged();
+        let (n_rows, n_cols) = head.cells();
+        for (top, height) in spans(head.frame.height() as usize, KEPT_HEIGHT_PX) {
+            for (left, width) in spans(head.frame.width() as usize, KEPT_WIDTH_PX) {
+                let (row, col) = (top / CELL_PX, left / CELL_PX);
+                let halo = HALO_PX / CELL_PX;
+                let kept = Kept {
+                    rows: halo..halo + (height / CELL_PX).min(n_rows - row),
+                    cols: halo..halo + (width / CELL_PX).min(n_cols - col),
+                };
+                if col + kept.cols.len() <= judged.start || judged.end <= col {
+                    continue;
+                }
+                let tile = Tile {
+                    pixels: rows.window(top, left, height, width),
+                    place: TilePlace { kept, row, col },
+                };
+                out(self.number(Work::Tile(tile)))?;
+            }
+        }
+        self.spare.extend(before);
+        self.before = Some(waiting.even);
+        out(self.number(Work::Frame(head)))
+    }
+
+    fn number<T>(&mut self, item: T) -> Numbered<T> {
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        Numbered { ordinal, item }
+    }
+}
+
+fn missed(frame: Frame, reason: GapReason, detail: String) -> Corrected {
+    Corrected::Missed(Missed {
+        camera: frame.camera,
+        sequence: frame.sequence,
+        ticks: frame.ticks.clone(),
+        reason,
+        detail,
+        origin: frame.origin.clone(),
+    })
+}
+
+fn describe(facts: &LightFacts) -> String {
+    format!(
+        "found mean level {:.0} of 255 and {:.0} % saturated, expected cloth in usable light",
+        facts.mean_level,
+        facts.saturated_share * 100.0
+    )
+}
+
+fn reason_of(fault: LightFault) -> GapReason {
+    match fault {
+        LightFault::TooDark => GapReason::TooDark,
+        LightFault::Saturated => GapReason::Saturated,
+    }
+}
+
+/// A frame's rows with those of its joined neighbours.
+struct Rows<'a> {
+    before: Option<&'a EvenFrame>,
+    frame: &'a EvenFrame,
+    next: Option<&'a EvenFrame>,
+}
+
+impl Rows<'_> {
+    /// `height` × `width` pixels from `(top, left)`, with [`HALO_PX`] around them.
+    fn window(&self, top: usize, left: usize, height: usize, width: usize) -> Array3<f32> {
+        let planes = self.frame.planes.len_of(ndarray::Axis(0));
+        let (full_height, full_width) = (height + 2 * HALO_PX, width + 2 * HALO_PX);
+        let mut pixels = Vec::with_capacity(planes * full_height * full_width);
+        let frame_width = self.frame.width();
+        let inside = left.saturating_sub(HALO_PX)..(left + width + HALO_PX).min(frame_width);
+        let first = left as isize - HALO_PX as isize;
+        let n_before = (inside.start as isize - first) as usize;
+        let n_behind = full_width - n_before - inside.len();
+        for plane in 0..planes {
+            for row in 0..full_height {
+                let at = (top + row) as isize - HALO_PX as isize;
+                let from = self.row(plane, at);
+                let mirrored = |col: isize| from[mirror(col, frame_width)];
+                pixels.extend((0..n_before).map(|i| mirrored(first + i as isize)));
+                pixels.extend_from_slice(&from[inside.clone()]);
+                pixels.extend((0..n_behind).map(|i| mirrored((inside.end + i) as isize)));
+            }
+        }
+        Array3::from_shape_vec((planes, full_height, full_width), pixels)
+            .expect("every row was pushed in full")
+    }
+
+    /// A row by its place relative to the frame's first one.
+    fn row(&self, plane: usize, at: isize) -> &[f32] {
+        let height = self.frame.height();
+        let (frame, row) = match (usize::try_from(at), self.before, self.next) {
+            (Err(_), Some(before), _) => {
+                let from_end = before.height() as isize + at;
+                (before, mirror(from_end, before.height()))
+            }
+            (Ok(row), _, Some(next)) if row >= height => {
+                (next, mirror((row - height) as isize, next.height()))
+            }
+            _ => (self.frame, mirror(at, height)),
+        };
+        let width = frame.width();
+        let planes = frame
+            .planes
+            .as_slice()
+            .expect("evened planes are in standard layout");
+        &planes[(plane * frame.height() + row) * width..][..width]
+    }
+}
+
+/// Index `at` into `n` things that are mirrored at both ends, over and over; the end itself
+/// is not repeated.
+fn mirror(at: isize, n: usize) -> usize {
+    if n <= 1 {
+        return 0;
+    }
+    let period = 2 * (n as isize - 1);
+    let at = at.rem_euclid(period);
+    at.min(period - at) as usize
+}
+
+/// Cuts `length` into equal parts of at most `most`, each a multiple of the tile step; the
+/// last one may reach beyond the end.
+fn spans(length: usize, most: usize) -> Vec<(usize, usize)> {
+    let n_parts = length.div_ceil(most).max(1);
+    let part = length
+        .div_ceil(n_parts)
+        .next_multiple_of(TILE_STEP_PX)
+        .max(TILE_STEP_PX);
+    (0..length)
+        .step_by(part)
+        .map(|start| {
+            (
+                start,
+                part.min((length - start).next_multiple_of(TILE_STEP_PX)),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LIGHT_LIMITS;
+    use camera::{Beside, Loom, LoomSettings, Pool, Source};
+    use ndarray::s;
+
+    fn correction(joints: Joints) -> Correction {
+        Correction {
+            channels: camera::Channels::Grey,
+            flat_field: None,
+            light: LIGHT_LIMITS,
+            joints,
+        }
+    }
+
+    /// All work that a loom's frames become.
+    fn cut(settings: LoomSettings, joints: Joints) -> Vec<Numbered<Work>> {
+        let mut loom = Loom::new(settings).unwrap();
+        let pool = Pool::new(8, loom.description().shape.n_bytes());
+        let mut tiler = Tiler::new(correction(joints));
+        let mut work = Vec::new();
+        let mut out = |item| {
+            // Frames go home, or the pool runs dry.
+            let Numbered { ordinal, item } = item;
+            let item = match item {
+                Work::Frame(head) => {
+                    let (rows, cols) = head.cells();
+                    assert!(rows > 0 && cols > 0);
+                    Work::Missed(Missed {
+                        camera: 0,
+                        sequence: head.frame.sequence,
+                        ticks: head.frame.ticks.clone(),
+                        reason: GapReason::FrameLost,
+                        detail: format!("{:?} {:?} {}", head.above, head.below, head.continues),
+                        origin: None,
+                    })
+                }
+                item @ (Work::Tile(_) | Work::Missed(_)) => item,
+            };
+            work.push(Numbered { ordinal, item });
+            Ok(())
+        };
+        while let Some(captured) = loom.next(&pool).unwrap() {
+            tiler.push(captured, &mut out).unwrap();
+        }
+        tiler.finish(&mut out).unwrap();
+        work
+    }
+
+    fn small() -> LoomSettings {
+        LoomSettings {
+            width: 640,
+            frame_height: 96,
+            n_frames: Some(3),
+            left: Beside::Cloth,
+            right: Beside::Cloth,
+            ..LoomSettings::new(3)
+        }
+    }
+
+    fn rims(work: &[Numbered<Work>]) -> Vec<String> {
+        work.iter()
+            .filter_map(|numbered| match &numbered.item {
+                Work::Missed(missed) => Some(missed.detail.clone()),
+                Work::Tile(_) | Work::Frame(_) => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_web_is_joined_and_loose_pictures_are_not() {
+        assert_eq!(
+            rims(&cut(small(), Joints::Measured)),
+            [
+                "Mirrored Joined true",
+                "Joined Joined true",
+                "Joined Mirrored true"
+            ]
+        );
+        assert_eq!(
+            rims(&cut(small(), Joints::Loose)),
+            vec!["Mirrored Mirrored false"; 3]
+        );
+    }
+
+    #[test]
+    fn ordinals_count_without_a_hole() {
+        let work = cut(small(), Joints::Measured);
+        let ordinals: Vec<u64> = work.iter().map(|numbered| numbered.ordinal).collect();
+        assert_eq!(ordinals, (0..work.len() as u64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_joined_tile_sees_the_same_pixels_as_one_tall_frame() {
+        let tall = LoomSettings {
+            frame_height: 288,
+            n_frames: Some(1),
+            ..small()
+        };
+        let whole = cut(tall, Joints::Loose);
+        let parts = cut(small(), Joints::Measured);
+        let tiles = |work: &[Numbered<Work>]| -> Vec<Array3<f32>> {
+            work.iter()
+                .filter_map(|numbered| match &numbered.item {
+                    Work::Tile(tile) => Some(tile.pixels.clone()),
+                    Work::Frame(_) | Work::Missed(_) => None,
+                })
+                .collect()
+        };
+        let (whole, parts) = (tiles(&whole), tiles(&parts));
+        // Light is evened per frame, so values differ a little; the texture must not.
+        let middle = whole[0].slice(s![0, 96..96 + 192, ..]);
+        let part = parts[1].slice(s![0, .., ..]);
+        let worst = middle
+            .iter()
+            .zip(&part)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(worst < 0.1, "{worst}");
+    }
+
+    #[test]
+    fn tiles_keep_every_cell_of_a_frame_once() {
+        for (height, width) in [(1, 1), (7, 9), (256, 4096), (1200, 2448), (513, 1025)] {
+            let mut kept = vec![0; height * width];
+            for (top, h) in spans(height, KEPT_HEIGHT_PX) {
+                for (left, w) in spans(width, KEPT_WIDTH_PX) {
+                    assert!(h % TILE_STEP_PX == 0 && w % TILE_STEP_PX == 0);
+                    assert!(h <= KEPT_HEIGHT_PX && w <= KEPT_WIDTH_PX);
+                    for row in top..(top + h).min(height) {
+                        for col in left..(left + w).min(width) {
+                            kept[row * width + col] += 1;
+                        }
+                    }
+                }
+            }
+            assert!(kept.iter().all(|n| *n == 1), "{height} x {width}");
+        }
+    }
+
+    #[test]
+    fn the_mirror_does_not_repeat_its_end() {
+        let seen: Vec<usize> = (-4..8).map(|at| mirror(at, 4)).collect();
+        assert_eq!(seen, [2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1]);
+        assert_eq!(mirror(-5, 1), 0);
+    }
+
+    #[test]
+    fn a_lost_frame_is_missed_in_its_place() {
+        let settings = LoomSettings {
+            lost: [1].into(),
+            ..small()
+        };
+        let work = cut(settings, Joints::Measured);
+        let missed: Vec<u64> = work
+            .iter()
+            .filter_map(|numbered| match &numbered.item {
+                Work::Missed(missed) => Some(missed.sequence),
+                Work::Tile(_) | Work::Frame(_) => None,
+            })
+            .collect();
+        assert_eq!(missed, [0, 1, 2]);
+    }
+}
