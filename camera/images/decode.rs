@@ -244,6 +244,12 @@ impl Refusal {
     }
 
     fn undecodable(error: &image::ImageError) -> Self {
+        if let image::ImageError::Limits(limits) = error {
+            let most = MAX_BYTES >> 20;
+            return Self(format!(
+                "is too large ({limits}), expected at most {MAX_SIDE} px a side and {most} MiB"
+            ));
+        }
         Self(format!("cannot be decoded: {error}"))
     }
 }
