@@ -39,9 +39,9 @@ pub mod inspect;
 
 pub mod teach;
 
-pub mod labels;
-
 pub mod ranking;
+
+pub mod labels;
 
 pub mod evaluate;
 
