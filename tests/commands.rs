@@ -1,0 +1,426 @@
+//! The commands, end to end: what they print, what they leave behind, how they end.
+
+use std::path::{Path, PathBuf};
+
+use camera::{FlawKind, LoomSettings, PlantedFlaw};
+use serde_json::Value;
+
+use crate::pictures::{images, mask, truth, write_frames};
+use crate::program::{Mill, files_in};
+
+/// Keys of `inspect --json` and `roll --json` that DESIGN promises.
+const ROLL_KEYS: [&str; 8] = [
+    "roll",
+    "article",
+    "run",
+    "length_mm",
+    "width_mm",
+    "inspected_mm2",
+    "gaps",
+    "flaws",
+];
+const FLAW_KEYS: [&str; 7] = [
+    "id",
+    "class",
+    "along_mm",
+    "across_mm",
+    "length_mm",
+    "score",
+    "severity",
+];
+const EVALUATE_KEYS: [&str; 10] = [
+    "article",
+    "images",
+    "image_auroc",
+    "pixel_auroc",
+    "au_pro",
+    "threshold",
+    "good_flagged",
+    "defective_found",
+    "mpx_per_second",
+    "device",
+];
+const IMAGE_KEYS: [&str; 5] = ["file", "label", "score", "flagged", "flaws"];
+
+/// Millimetres by which a found flaw may lie beside a planted one.
+const NEAR_MM: f64 = 3.0;
+
+/// Cloth of the taught article with flaws that nobody can overlook.
+fn glaring() -> LoomSettings {
+    let mut settings = LoomSettings::new(21)
+        .with_flaw(FlawKind::Hole, 90..130, 500..540, 4.0)
+        .with_flaw(FlawKind::Stain, 1100..1160, 800..860, 4.0)
+        .with_flaw(FlawKind::Hole, 1300..1340, 1500..1540, 4.0);
+    settings.n_frames = Some(6);
+    settings
+}
+
+/// A dark line along the warp, through four frames; the loom's own flaws have no hard ends.
+fn streak() -> PlantedFlaw {
+    PlantedFlaw {
+        class: "end_out",
+        ticks: 300..1000,
+        columns: 1190..1202,
+        contrast: 1.0,
+    }
+}
+
+/// Draws the streak into the frames of a roll.
+fn draw_streak(files: &[PathBuf]) {
+    let streak = streak();
+    for (nth, file) in (0..).zip(files) {
+        let mut image = image::open(file).unwrap().into_luma8();
+        let first_tick = nth * i64::from(image.height());
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
+            let tick = first_tick + i64::from(y);
+            if streak.ticks.contains(&tick) && streak.columns.contains(&x) {
+                pixel.0[0] /= 3;
+            }
+        }
+        image.save(file).unwrap();
+    }
+}
+
+fn assert_keys(value: &Value, keys: &[&str]) {
+    for key in keys {
+        assert!(
+            value.get(key).is_some(),
+            "key {key:?} is missing in {value}"
+        );
+    }
+}
+
+fn span(flaw: &Value, key: &str) -> [f64; 2] {
+    serde_json::from_value(flaw[key].clone()).unwrap()
+}
+
+fn inspect(mill: &Mill, roll: &str, from: &str, code: i32) -> Value {
+    let args = [
+        "inspect",
+        "--article",
+        "plain",
+        "--roll",
+        roll,
+        "--from",
+        from,
+        "--json",
+    ];
+    mill.run(&args).json(code)
+}
+
+#[test]
+fn glaring_flaws_are_found_once_each_where_they_were_planted() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let settings = glaring();
+    let planted = [truth(&settings), vec![streak()]].concat();
+    draw_streak(&write_frames(&mill.path().join("roll"), settings));
+    let roll = inspect(&mill, "4711", "roll", 1);
+
+    let flaws = roll["flaws"].as_array().unwrap();
+    let places: Vec<[f64; 2]> = flaws
+        .iter()
+        .map(|flaw| [span(flaw, "along_mm")[0], span(flaw, "across_mm")[0]])
+        .collect();
+    assert!(places.is_sorted(), "not in cloth order: {places:?}");
+    for flaw in &planted {
+        let mm = |px: i64| px as f64 * 0.2;
+        let along = [mm(flaw.ticks.start), mm(flaw.ticks.end)];
+        let across = [mm(flaw.columns.start.into()), mm(flaw.columns.end.into())];
+        let meets = |a: [f64; 2], b: [f64; 2]| a[0] < b[1] + NEAR_MM && b[0] < a[1] + NEAR_MM;
+        let found: Vec<&Value> = flaws
+            .iter()
+            .filter(|found| {
+                meets(span(found, "along_mm"), along) && meets(span(found, "across_mm"), across)
+            })
+            .collect();
+        assert_eq!(
+            found.len(),
+            1,
+            "{flaw:?} was found as {found:?} among {flaws:?}"
+        );
+        if flaw == &streak() {
+            assert_eq!(found[0]["class"], "end_out");
+            let (found, length) = (span(found[0], "along_mm"), along[1] - along[0]);
+            assert!(
+                ((found[1] - found[0]) / length - 1.0).abs() < 0.06,
+                "a streak of {length} mm through four frames is at {found:?} mm"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_roll_is_told_with_the_promised_keys_by_inspect_and_roll_alike() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    write_frames(&mill.path().join("roll"), glaring());
+    std::fs::write(mill.path().join("roll/frame9.png"), b"no picture").unwrap();
+    let inspected = inspect(&mill, "4711", "roll", 1);
+    assert_keys(&inspected, &ROLL_KEYS);
+    for flaw in inspected["flaws"].as_array().unwrap() {
+        assert_keys(flaw, &FLAW_KEYS);
+    }
+    let gap = &inspected["gaps"][0];
+    assert_keys(gap, &["along_mm", "across_mm", "reason"]);
+    assert_eq!(gap["reason"], "unreadable");
+
+    let area = |key: &str| inspected[key].as_f64().unwrap();
+    let gap_mm2 = (span(gap, "along_mm")[1] - span(gap, "along_mm")[0])
+        * (span(gap, "across_mm")[1] - span(gap, "across_mm")[0]);
+    let sum = area("inspected_mm2") + area("beside_mm2") + gap_mm2;
+    let web = area("length_mm") * area("width_mm");
+    assert!((sum - web).abs() < 1e-3, "{sum} mm² of {web} mm²");
+
+    let looked = mill
+        .run(&["roll", "4711", "--json", "--picture", "map.png"])
+        .json(1);
+    assert_eq!(looked, inspected);
+    let map = image::open(mill.path().join("map.png")).unwrap();
+    assert_eq!(map.width(), 1440);
+
+    let rolls = mill.run(&["rolls", "--json"]).json(0);
+    assert_eq!(rolls[0]["roll"], "4711");
+    assert_eq!(
+        rolls[0]["flaws"],
+        inspected["flaws"].as_array().unwrap().len()
+    );
+    let table = mill.run(&["roll", "4711"]);
+    assert_eq!(table.code, 1, "{table:?}");
+    assert!(table.out.contains("unreadable"), "{}", table.out);
+}
+
+#[test]
+fn exit_codes_tell_clean_found_and_could_not() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let inspect = |from: &'static str| {
+        [
+            "inspect",
+            "--article",
+            "plain",
+            "--roll",
+            "R",
+            "--from",
+            from,
+        ]
+    };
+    write_frames(&mill.path().join("flawed"), glaring());
+    let expected: [(&[&str], i32); 12] = [
+        // The taught cloth itself: what a threshold from held-out cloth surely passes.
+        (&inspect("loom:1"), 0),
+        (&["roll", "R"], 0),
+        (&inspect("flawed"), 1),
+        (&["roll", "R"], 1),
+        (&["rolls"], 0),
+        (&["check"], 0),
+        (&["--help"], 0),
+        (&["--version"], 0),
+        (&["roll", "S"], 2),
+        (&inspect("nowhere"), 2),
+        (&["inspect"], 2),
+        (&[], 2),
+    ];
+    for (args, code) in expected {
+        let ran = mill.run(args);
+        assert_eq!(ran.code, code, "selvedge {args:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn teaching_again_keeps_the_old_model_and_uses_the_new_one() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let plain = store::Name::new("plain").unwrap();
+    let old = mill.store().active_model(&plain).unwrap().unwrap();
+    let again = mill
+        .run(&["teach", "--article", "plain", "--from", "loom:2", "--json"])
+        .json(0);
+    let store = mill.store();
+    let new = store.active_model(&plain).unwrap().unwrap();
+    assert_eq!(again["digest"], new.digest.as_str());
+    assert_ne!(new.digest, old.digest);
+    assert_eq!(
+        store.model(&old.digest).unwrap(),
+        Some(old.clone()),
+        "its row is as it was"
+    );
+    let files = mill.models_of("plain");
+    assert_eq!(files.len(), 2);
+    for file in files {
+        let shown = mill.run(&[Path::new("model"), Path::new("show"), &file]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(shown.out.contains("plain"), "{}", shown.out);
+        let json = [
+            Path::new("model"),
+            Path::new("show"),
+            &file,
+            Path::new("--json"),
+        ];
+        let passport = mill.run(&json).json(0);
+        assert_keys(
+            &passport,
+            &["article", "taught", "mm_per_px", "judgement", "evidence"],
+        );
+    }
+    let run = inspect(&mill, "R", "loom:2", 0);
+    assert_eq!(run["model"], new.digest.as_str());
+}
+
+/// A labelled set in `folder`: three good frames, three with a flaw, masks from the truth.
+fn labelled(folder: &Path, name: impl Fn(usize) -> String) {
+    for part in ["good", "defective", "masks"] {
+        std::fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let mut good = LoomSettings::new(31);
+    good.n_frames = Some(3);
+    for (nth, image) in images(good).into_iter().enumerate() {
+        image.save(folder.join("good").join(name(nth))).unwrap();
+    }
+    let mut flawed = LoomSettings::new(32)
+        .with_flaw(FlawKind::Hole, 100..140, 700..740, 4.0)
+        .with_flaw(FlawKind::Stain, 360..420, 900..960, 4.0)
+        .with_flaw(FlawKind::Hole, 620..660, 1400..1440, 4.0);
+    flawed.n_frames = Some(3);
+    let planted = truth(&flawed);
+    for (nth, image) in images(flawed).into_iter().enumerate() {
+        let file = name(nth);
+        let mask = mask(&planted, nth as i64 * 256, image.width(), image.height());
+        image.save(folder.join("defective").join(&file)).unwrap();
+        let mask_file = file.replace(".png", "_mask.png");
+        mask.save(folder.join("masks").join(mask_file)).unwrap();
+    }
+}
+
+fn evaluate(mill: &Mill, set: &str, with_masks: bool) -> Value {
+    let part = |part: &str| format!("{set}/{part}");
+    let (good, defective, masks) = (part("good"), part("defective"), part("masks"));
+    let mut args = vec!["evaluate", "--article", "plain", "--json"];
+    args.extend(["--good", &good, "--defective", &defective]);
+    if with_masks {
+        args.extend(["--masks", &masks]);
+    }
+    let ran = mill.run(&args);
+    assert!(ran.code == 0 || ran.code == 1, "{ran:?}");
+    let report = ran.json(ran.code);
+    let is_perfect = report["good_flagged"] == 0.0 && report["defective_found"] == 1.0;
+    assert_eq!(ran.code, i32::from(!is_perfect));
+    report
+}
+
+#[test]
+fn evaluate_tells_good_from_defective_with_the_promised_keys() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    labelled(&mill.path().join("set"), |nth| format!("{nth}.png"));
+    let report = evaluate(&mill, "set", true);
+    assert_keys(&report, &EVALUATE_KEYS);
+    let images = report["images"].as_array().unwrap();
+    assert_eq!(images.len(), 6);
+    for image in images {
+        assert_keys(image, &IMAGE_KEYS);
+        assert!(
+            image["label"] == "good" || image["label"] == "defective",
+            "{image}"
+        );
+    }
+    assert_eq!(report["image_auroc"], 1.0, "{report}");
+    assert_eq!(report["defective_found"], 1.0, "{report}");
+    assert!(report["pixel_auroc"].as_f64().unwrap() > 0.95, "{report}");
+    assert!(report["au_pro"].as_f64().unwrap() > 0.8, "{report}");
+
+    let without = evaluate(&mill, "set", false);
+    assert!(without["pixel_auroc"].is_null() && without["au_pro"].is_null());
+}
+
+#[test]
+fn the_order_of_files_changes_nothing_in_evaluate() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    labelled(&mill.path().join("forth"), |nth| format!("{nth}.png"));
+    labelled(&mill.path().join("back"), |nth| format!("{}.png", 9 - nth));
+    let scores = |set: &str| {
+        let report = evaluate(&mill, set, true);
+        let mut scores: Vec<(String, f64)> = report["images"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|image| {
+                let file = PathBuf::from(image["file"].as_str().unwrap());
+                let nth: usize = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+                let nth = if set == "back" { 9 - nth } else { nth };
+                let label = image["label"].as_str().unwrap();
+                (format!("{label} {nth}"), image["score"].as_f64().unwrap())
+            })
+            .collect();
+        scores.sort_by(|a, b| a.0.cmp(&b.0));
+        let figures = ["image_auroc", "pixel_auroc", "au_pro"].map(|key| report[key].clone());
+        (scores, figures)
+    };
+    assert_eq!(scores("forth"), scores("back"));
+}
+
+#[test]
+fn a_station_file_gives_scale_and_place() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let station =
+        "name = 'table 3'\n[[lane]]\nmm_per_px = 0.2\nmm_per_line = 0.4\noffset_mm = 100.0\n";
+    std::fs::write(mill.path().join("station.toml"), station).unwrap();
+    let args = [
+        "inspect",
+        "--article",
+        "plain",
+        "--roll",
+        "R",
+        "--from",
+        "loom:3",
+        "--json",
+    ];
+    let args = [&args[..], &["--station", "station.toml"]].concat();
+    let ran = mill.run(&args);
+    let roll = ran.json(ran.code);
+    assert_eq!(roll["length_mm"], 16.0 * 256.0 * 0.4);
+    assert_eq!(roll["width_mm"], 409.6);
+    let run = mill
+        .store()
+        .latest_run(&store::Name::new("R").unwrap())
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        run.station.map(|name| name.to_string()).as_deref(),
+        Some("table 3")
+    );
+    let cells = mill.store().coverage(run.id).unwrap();
+    assert!(
+        cells.iter().all(|cell| cell.rect.across().start >= 100_000),
+        "{cells:?}"
+    );
+}
+
+#[test]
+fn looking_changes_no_file() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    inspect(&mill, "R", "loom:1", 0);
+    let files = || -> Vec<(PathBuf, Vec<u8>)> {
+        files_in(mill.path())
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|extension| extension == "db"))
+            .map(|file| (file.clone(), std::fs::read(file).unwrap()))
+            .collect()
+    };
+    let before = files();
+    for args in [&["rolls"][..], &["roll", "R"], &["check"]] {
+        assert_eq!(mill.run(args).code, 0, "{args:?}");
+    }
+    assert_eq!(files(), before);
+}
