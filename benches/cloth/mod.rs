@@ -1,0 +1,231 @@
+//! The cloth that is measured on: frames in memory, and the article taught for them.
+//!
+//! ```text
+//! loom or strips ─▶ first part: taught through the library ─▶ Article
+//!                └▶ second part: bytes in memory ─▶ FromMemory ─▶ pool buffers
+//! ```
+//!
+//! Nothing is woven or decoded while the clock runs; a frame costs one copy into a buffer of
+//! the line's pool, as a camera's driver would. Each cloth has an article of its own: on cloth
+//! that it was not taught, a model flags everything, and the bench would measure pictures of
+//! flaws.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, ensure};
+use camera::{
+    Beside, Captured, Description, FlawKind, Frame, FrameShape, Loom, LoomSettings, Pool, Source,
+    image_files, load_image,
+};
+use image::{ExtendedColorType, save_buffer};
+use models::onnx::Runtime;
+use models::{Article, BackboneFile, FalseAlarms};
+use selvedge::config::Station;
+use selvedge::inspect::correction_for;
+use selvedge::source::{LOOM_MM_PER_PX, SourceSpec};
+use selvedge::teach::{Teaching, teach};
+use selvedge::tiles::{Joints, Tiler};
+
+use crate::machine::n_cores;
+
+/// The network underneath.
+const BACKBONE: &str = "efficientnet_lite0";
+/// Any seed weaves cloth like any other.
+const SEED: u64 = 11;
+/// Good frames that the protocol for real strips teaches on, in name order.
+const N_TAUGHT_STRIPS: usize = 12;
+
+/// Frames of one cloth, and its article.
+pub(crate) struct Cloth {
+    /// For the table.
+    pub(crate) name: String,
+    /// Taught on the same cloth.
+    pub(crate) article: Article,
+    /// Scale and light.
+    pub(crate) station: Station,
+    exposures: Arc<[Box<[u8]>]>,
+    description: Description,
+}
+
+impl Cloth {
+    /// Simulated cloth: one web, taught on its beginning, with a few flaws in the first
+    /// thousand lines of the `n_frames` that follow.
+    ///
+    /// # Errors
+    /// What loom or teaching say.
+    pub(crate) fn woven(
+        (width, height): (u32, u32),
+        (n_taught, n_frames): (u64, u64),
+        runtime: &Runtime,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let first = n_taught as i64 * i64::from(height);
+        let settings = LoomSettings {
+            width,
+            frame_height: height,
+            n_frames: Some(n_taught + n_frames),
+            left: Beside::WhiteTable(120),
+            right: Beside::DarkTable(60),
+            ..LoomSettings::new(SEED)
+        }
+        .with_flaw(FlawKind::EndOut, first + 100..first + 900, 1500..1508, 1.0)
+        .with_flaw(FlawKind::Hole, first + 150..first + 180, 900..930, 1.0)
+        .with_flaw(FlawKind::Stain, first + 600..first + 660, 1200..1280, 1.0)
+        .with_flaw(FlawKind::Slub, first + 900..first + 908, 400..480, 1.0);
+        let name = format!("loom {width} x {height}");
+        let taught = folder.join(&name);
+        std::fs::create_dir_all(&taught)?;
+        let mut loom = Loom::new(settings)?;
+        let pool = Pool::new(1, loom.description().shape.n_bytes());
+        let mut exposures = Vec::new();
+        while let Some(captured) = loom.next(&pool)? {
+            let Captured::Frame(frame) = captured else {
+                continue;
+            };
+            if frame.sequence < n_taught {
+                let file = taught.join(format!("{:04}.png", frame.sequence));
+                save_buffer(file, frame.bytes(), width, height, ExtendedColorType::L8)?;
+            } else {
+                exposures.push(frame.bytes().into());
+            }
+        }
+        let shape = loom.description().shape;
+        Self::taught(name, &taught, exposures, shape, runtime)
+    }
+
+    /// Strips of real cloth, `aitex/02/good` in the folder that `SELVEDGE_CLOTH` names: taught
+    /// on the first twelve, measured on all. `None` where the variable is not set.
+    ///
+    /// # Errors
+    /// What files or teaching say.
+    pub(crate) fn strips(runtime: &Runtime, folder: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(data) = std::env::var_os("SELVEDGE_CLOTH") else {
+            return Ok(None);
+        };
+        let files = image_files(&Path::new(&data).join("aitex/02/good"))?;
+        let taught = folder.join("strips");
+        std::fs::create_dir_all(&taught)?;
+        let mut exposures: Vec<Box<[u8]>> = Vec::new();
+        let mut shape: Option<FrameShape> = None;
+        for (index, file) in files.iter().enumerate() {
+            let frame = load_image(file)?;
+            let (found, expected) = (frame.shape(), *shape.get_or_insert(frame.shape()));
+            ensure!(
+                found == expected,
+                "{file:?} is {found:?}, expected {expected:?}"
+            );
+            exposures.push(frame.bytes().into());
+            if index < N_TAUGHT_STRIPS {
+                std::fs::copy(file, taught.join(file.file_name().unwrap_or_default()))?;
+            }
+        }
+        let shape = shape.context("a folder of images holds none")?;
+        let name = format!("strips {} x {}", shape.width, shape.height);
+        Self::taught(name, &taught, exposures, shape, runtime).map(Some)
+    }
+
+    fn taught(
+        name: String,
+        good: &Path,
+        exposures: Vec<Box<[u8]>>,
+        shape: FrameShape,
+        runtime: &Runtime,
+    ) -> anyhow::Result<Self> {
+        let station = Station::at_scale(LOOM_MM_PER_PX)?;
+        let teaching = Teaching {
+            article: &name,
+            source: &SourceSpec::Images(good.to_owned()),
+            station: &station,
+            asked: FalseAlarms { per_100_m2: 2.0 },
+            backbone: &BackboneFile::read(&runtime.backbone(BACKBONE))?,
+            runtime,
+            n_workers: n_cores(),
+            stop: &AtomicBool::new(false),
+        };
+        let models = good.join("models");
+        std::fs::create_dir_all(&models)?;
+        let taught = teach(&teaching, &models, &mut |_, _| ())?;
+        Ok(Self {
+            description: Description {
+                name: name.clone(),
+                shape,
+                ticks_per_line: 1,
+                n_frames: Some(exposures.len() as u64),
+                live: false,
+            },
+            name,
+            article: taught.article,
+            station,
+            exposures: exposures.into(),
+        })
+    }
+
+    /// The frames, from the first on.
+    pub(crate) fn source(&self) -> Box<dyn Source> {
+        Box::new(FromMemory {
+            exposures: Arc::clone(&self.exposures),
+            description: self.description.clone(),
+            next: 0,
+        })
+    }
+
+    /// A tiler as the line has one.
+    ///
+    /// # Errors
+    /// When the passport's flat field is damaged.
+    pub(crate) fn tiler(&self) -> anyhow::Result<Tiler> {
+        let joints = Joints::Measured;
+        let correction = correction_for(&self.article, &self.station, joints)?;
+        Ok(Tiler::new(correction))
+    }
+
+    /// Shape of the frames.
+    pub(crate) fn shape(&self) -> FrameShape {
+        self.description.shape
+    }
+
+    /// Number of frames.
+    pub(crate) fn n_frames(&self) -> usize {
+        self.exposures.len()
+    }
+
+    /// Pixels of all frames, in millions: table beside the cloth counts, because it passes the
+    /// camera too.
+    pub(crate) fn n_mpx(&self) -> f64 {
+        let shape = self.shape();
+        let per_frame = f64::from(shape.width) * f64::from(shape.height);
+        per_frame * self.n_frames() as f64 / 1e6
+    }
+}
+
+/// Hands out frames that lie in memory.
+struct FromMemory {
+    exposures: Arc<[Box<[u8]>]>,
+    description: Description,
+    next: usize,
+}
+
+impl Source for FromMemory {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, camera::CameraError> {
+        let Some(bytes) = self.exposures.get(self.next) else {
+            return Ok(None);
+        };
+        let Some(mut buffer) = pool.take() else {
+            return Ok(None);
+        };
+        buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        let shape = self.description.shape;
+        let height = i64::from(shape.height);
+        let first = self.next as i64 * height;
+        let sequence = self.next as u64;
+        self.next += 1;
+        let frame = Frame::new(0, sequence, first..first + height, shape, buffer)?;
+        Ok(Some(Captured::Frame(frame)))
+    }
+}
