@@ -49,6 +49,9 @@ pub struct Loom {
 pub struct LoomSettings {
     /// The same settings weave the same cloth.
     pub seed: u64,
+    /// The camera itself: its columns, its lens and where its lamp hangs. Cloth of any seed is
+    /// seen by the same camera unless this differs.
+    pub sensor_seed: u64,
     /// Index of the camera in its station.
     pub camera: u16,
     /// Pixels across, 64 to 65,535.
@@ -125,6 +128,7 @@ impl LoomSettings {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
+            sensor_seed: 0,
             camera: 0,
             width: 2048,
             frame_height: 256,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! block ─▶ distance from the column's reference ─▶ − usual ─▶ smoothed ─▶ ÷ usual near rims
-//!                     ▲                                          ─▶ ÷ threshold ─▶ ScoreMap
+//!                     ▲      ─▶ ÷ threshold ─▶ the larger of place and line ─▶ ScoreMap
 //!                     └── the window of blocks before it, without what was flagged
 //! ```
 //!
@@ -16,6 +16,10 @@ use ndarray::{Array2, ArrayView2, Axis};
 use crate::features::{Block, Rim};
 use crate::passport::{Judgement, ReferenceSettings};
 use crate::reference::{Beyond, Grown, Window, half_kernel, smoothed};
+
+/// Score from which a cell is not usual cloth, though it need not be a flaw by itself: it is
+/// not learned from, and belongs to a flaw that it is connected with.
+pub const UNUSUAL: f32 = 0.7;
 
 /// One score per cell of a block.
 #[derive(Clone, Debug)]
@@ -64,8 +68,14 @@ impl Judge {
         let mut scores = even(&distances, block, &self.judgement);
         relate_to_rims(&mut scores, block, &self.judgement);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
+        if let Some(threshold) = self.judgement.line_threshold
+            && reference.is_known
+        {
+            let lines = along_lines(&scores);
+            scores.zip_mut_with(&lines, |score, line| *score = score.max(line / threshold));
+        }
         self.window
-            .remember(block, reference, |row, col| scores[[row, col]] > 1.0);
+            .remember(block, reference, |row, col| scores[[row, col]] >= UNUSUAL);
         ScoreMap {
             scores,
             judged: block.judged.clone(),
@@ -115,6 +125,40 @@ pub(crate) fn even(distances: &Grown, block: &Block, judgement: &Judgement) -> A
                 to[i] += weight * (before[i] + behind[i]);
             }
         }
+    }
+    out
+}
+
+/// Standard deviations along the lane of what makes a line, in cells: long enough to lift a
+/// single missing yarn out of the texture, and short enough to say where it ends.
+const LINE_CELLS: [f32; 2] = [8.0, 2.0];
+
+/// How much a column of cells stands out for a stretch, where it stands out itself: the smaller
+/// of a long and a short mean along the lane. Single places count up to the threshold, so that
+/// one strong place is no line.
+pub(crate) fn along_lines(scores: &Array2<f32>) -> Array2<f32> {
+    let capped = scores.mapv(|score| score.min(1.0));
+    let [long, short] = LINE_CELLS.map(|sigma| smoothed_along(&capped, &half_kernel(sigma)));
+    let mut lines = long;
+    lines.zip_mut_with(&short, |long, short| *long = long.min(*short));
+    lines
+}
+
+/// Columns under a kernel; at the map's ends it is cut off and made whole again.
+fn smoothed_along(values: &Array2<f32>, half: &[f32]) -> Array2<f32> {
+    let n_rows = values.nrows();
+    let mut out = Array2::zeros(values.dim());
+    for (row, mut to) in out.outer_iter_mut().enumerate() {
+        let mut whole = 0.0;
+        for (distance, weight) in half.iter().enumerate() {
+            let before = row.checked_sub(distance);
+            let behind = (distance > 0 && row + distance < n_rows).then_some(row + distance);
+            for from in [before, behind].into_iter().flatten() {
+                whole += weight;
+                to.scaled_add(*weight, &values.row(from));
+            }
+        }
+        to.mapv_inplace(|sum| sum / whole);
     }
     out
 }

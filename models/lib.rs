@@ -29,7 +29,7 @@ use ndarray::ArrayView3;
 
 pub use article::{Article, ArticleScorer, BackboneFile, digest_of, write_article};
 pub use features::{Block, Features, Kept, Patch, Rim};
-pub use judge::{Judge, ScoreMap};
+pub use judge::{Judge, ScoreMap, UNUSUAL};
 pub use passport::{
     Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings, Taught,
 };

@@ -110,8 +110,11 @@ pub struct ReferenceSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judgement {
-    /// Distance at which cloth is flagged, after everything below.
+    /// Distance at which a single place is flagged, after everything below.
     pub threshold: f32,
+    /// Mean distance along the lane at which a faint line is flagged, as a share of `threshold`.
+    /// Only used where a column is known by its past; `None` when no good cloth was.
+    pub line_threshold: Option<f32>,
     /// Standard deviation of the score's smoothing, in cells.
     pub smooth_cells: f32,
     /// Usual distance of each column of cells; taken off.

@@ -7,7 +7,7 @@
 //!
 //! The reference of a block is a function of a finite window of rows: the block's own and
 //! those of the blocks before it, newest first, until the window is full. It never depends on
-//! timing or on how many workers there are. What was flagged is left out of what later
+//! timing or on how many workers there are. What is not usual is left out of what later
 //! blocks see, so a running flaw does not become usual. A column without a single row to go by
 //! is held against the mean of all good cloth, which is zero in whitened features.
 //!
@@ -22,6 +22,17 @@ use crate::features::{Block, Patch, Rim};
 
 /// Rows beyond a joined rim whose distance is computed too, for the smoothing.
 pub(crate) const RIM_ROWS: usize = 3;
+
+/// A column is known by its own past where that is so many times as long as the block: what
+/// begins in the block then hardly changes its own reference. Where a flaw has been running for
+/// longer than the window, the columns beside it say what is usual.
+const KNOWN_BY_PAST: usize = 2;
+/// Smoothing across columns that are known by their past, in cells: yarns wander a little.
+const SMOOTH_KNOWN_CELLS: f32 = 0.7;
+
+/// Share of unusual rows from which a flaw is taken to run through a column: its fainter rows
+/// would teach it to the reference bit by bit.
+const RUNNING_SHARE: f32 = 0.2;
 
 /// Sums over rows, per feature and column.
 #[derive(Clone)]
@@ -45,6 +56,8 @@ pub(crate) struct Reference {
     /// `[k, cols]`.
     values: Array2<f32>,
     own: Sums,
+    /// Whether columns are known by their past, so that a line can be told from a yarn.
+    pub(crate) is_known: bool,
 }
 
 impl Window {
@@ -65,9 +78,11 @@ impl Window {
     pub(crate) fn reference(&self, block: &Block, smooth_cells: f32) -> Reference {
         let own = sums(block);
         let mut total = own.clone();
+        let mut past_rows = 0;
         if block.continues {
             for past in &self.past {
                 if past.values.dim() == total.values.dim() {
+                    past_rows += past.rows;
                     total.values += &past.values;
                     for (count, more) in total.counts.iter_mut().zip(&past.counts) {
                         *count += more;
@@ -75,25 +90,56 @@ impl Window {
                 }
             }
         }
+        let is_known = past_rows >= KNOWN_BY_PAST * block.rows;
+        let judged = &block.judged;
+        let values = if is_known {
+            let is_new: Vec<bool> = total
+                .counts
+                .iter()
+                .zip(&own.counts)
+                .map(|(all, own)| *all < (1 + KNOWN_BY_PAST) as f32 * own)
+                .collect();
+            total.forget(&is_new);
+            let mut values = smoothed_mean(&total, judged, SMOOTH_KNOWN_CELLS);
+            if is_new.contains(&true) {
+                let neighbours = smoothed_mean(&total, judged, smooth_cells);
+                for (col, _) in is_new.iter().enumerate().filter(|(_, is_new)| **is_new) {
+                    values.column_mut(col).assign(&neighbours.column(col));
+                }
+            }
+            values
+        } else {
+            smoothed_mean(&total, judged, smooth_cells)
+        };
         Reference {
-            values: smoothed_mean(&total, &block.judged, smooth_cells),
+            values,
             own,
+            is_known,
         }
     }
 
-    /// Remembers a block for those that follow, without the cells that were flagged.
+    /// Remembers a block for those that follow, without the cells that are not usual; a column
+    /// in which they run on is left out whole.
     pub(crate) fn remember(
         &mut self,
         block: &Block,
         reference: Reference,
-        flagged: impl Fn(usize, usize) -> bool,
+        unusual: impl Fn(usize, usize) -> bool,
     ) {
         if !block.continues {
             self.clear();
         }
         let mut own = reference.own;
+        let is_running: Vec<bool> = (0..block.cols)
+            .map(|col| {
+                let n_unusual = (0..block.rows).filter(|row| unusual(*row, col)).count();
+                n_unusual as f32 > RUNNING_SHARE * block.rows as f32
+            })
+            .collect();
         for patch in &block.patches {
-            leave_out(patch, &block.judged, &mut own, &flagged);
+            leave_out(patch, &block.judged, &mut own, &|row, col| {
+                is_running[col] || unusual(row, col)
+            });
         }
         self.past.push_front(own);
         let mut rows = 0;
@@ -107,6 +153,16 @@ impl Window {
             })
             .count();
         self.past.truncate(within);
+    }
+}
+
+impl Sums {
+    /// Forgets the columns that are marked.
+    fn forget(&mut self, is_out: &[bool]) {
+        for (col, _) in is_out.iter().enumerate().filter(|(_, is_out)| **is_out) {
+            self.values.column_mut(col).fill(0.0);
+            self.counts[col] = 0.0;
+        }
     }
 }
 
@@ -256,13 +312,13 @@ fn leave_out(
     patch: &Patch,
     judged: &Range<usize>,
     own: &mut Sums,
-    flagged: &impl Fn(usize, usize) -> bool,
+    is_out: &impl Fn(usize, usize) -> bool,
 ) {
     let (in_patch, in_block) = patch.columns(judged);
     let width = patch.features.shape()[2];
     for (offset, row) in patch.kept.rows.clone().enumerate() {
         for (from, to) in in_patch.clone().zip(in_block.clone()) {
-            if !flagged(patch.row + offset, to) {
+            if !is_out(patch.row + offset, to) {
                 continue;
             }
             own.counts[to] -= 1.0;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use models::{Article, CELL_PX, Judge, Scorer};
+use models::{Article, CELL_PX, Judge, Scorer, UNUSUAL};
 use serde::Serialize;
 
 use crate::config::Station;
@@ -237,8 +237,9 @@ impl SoFar {
             label,
             score,
             flagged: score > 1.0,
-            flaws: regions(&map, 1.0)
+            flaws: regions(&map, UNUSUAL)
                 .into_iter()
+                .filter(|region| region.highest > 1.0)
                 .map(|region| {
                     let px = |cells: std::ops::Range<usize>, most: u32| {
                         [

@@ -16,7 +16,7 @@ use calibration::{FlatField, LaneGeometry};
 use camera::{Depth, FrameShape, Source};
 use image::{ExtendedColorType, ImageEncoder};
 use models::onnx::Runtime;
-use models::{Article, CELL_PX, Judge, ScoreMap, Scorer};
+use models::{Article, CELL_PX, Judge, Scorer, UNUSUAL};
 use store::{
     EndState, EventSeverity, FlawId, LengthKnown, Name, NewFlaw, NewRun, RollChoice, RunEnd, RunId,
     Store,
@@ -29,13 +29,11 @@ use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Line};
 use crate::record::{Event, Page};
 use crate::roll::{Ledger, ticks_per_line};
-use crate::stitch::{Cutout, FramePlace, Stitch};
+use crate::stitch::{Cutout, Flaw, FramePlace, Stitch};
 use crate::tiles::{Correction, Joints, Tiler};
 
-/// Scores from here to the threshold are kept as candidates, so that a roll can be graded
-/// under other rules without being looked at again.
-const CANDIDATE_LEVEL: f32 = 0.7;
-/// Candidates kept of one frame, strongest first.
+/// Candidates kept of those that end with one frame, strongest first: places near the
+/// threshold, so that a roll can be graded under other rules without being looked at again.
 const MOST_CANDIDATES: usize = 50;
 /// Pixels around a flaw in its crop.
 const CROP_MARGIN_PX: u32 = 48;
@@ -284,16 +282,14 @@ impl Roll {
                     .as_deref()
                     .map_or_else(|| format!("frame {}", missed.sequence), str::to_owned);
                 tracing::warn!(reason = %missed.reason, place, "cloth was not looked at");
-                Ok(Page {
-                    coverage: self.ledger.missed(&missed)?,
-                    flaws: self.ended(),
-                    events: vec![Event {
-                        kind: missed.reason.as_str(),
-                        severity: EventSeverity::Warning,
-                        message: format!("{place}: {}", missed.detail),
-                    }],
-                    ..Page::default()
-                })
+                let mut page = self.last_page();
+                page.coverage = self.ledger.missed(&missed)?;
+                page.events = vec![Event {
+                    kind: missed.reason.as_str(),
+                    severity: EventSeverity::Warning,
+                    message: format!("{place}: {}", missed.detail),
+                }];
+                Ok(page)
             }
             Ordered::Frame(seen) => self.seen(&seen),
         }
@@ -327,47 +323,33 @@ impl Roll {
             height: frame.height() as usize,
             joins_above: seen.head.above == models::Rim::Joined,
         };
-        let width = self.ledger.width();
-        let found = regions(&map, 1.0);
-        page.flaws = self
+        let ended = self
             .stitch
-            .push(&place, &found, |region| cut(seen, region))?
-            .into_iter()
-            .map(|flaw| (flaw, width))
-            .collect();
-        page.candidates = candidates(&map)
-            .iter()
-            .map(|region| Ok((place.rect(region)?, region.highest)))
-            .collect::<anyhow::Result<_>>()?;
+            .push(&place, &regions(&map, UNUSUAL), |region| {
+                (region.highest > 1.0).then(|| cut(seen, region)).flatten()
+            })?;
+        self.enter(ended, &mut page);
         Ok(page)
     }
 
+    /// What is still open where the cloth ends.
     fn last_page(&mut self) -> Page {
-        Page {
-            flaws: self.ended(),
-            ..Page::default()
-        }
+        let mut page = Page::default();
+        let ended = self.stitch.finish();
+        self.enter(ended, &mut page);
+        page
     }
 
-    fn ended(&mut self) -> Vec<(crate::stitch::Flaw, calibration::Um)> {
+    /// What has ended is a flaw when it came above the threshold anywhere, else a candidate.
+    fn enter(&self, ended: Vec<Flaw>, page: &mut Page) {
+        let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
+            ended.into_iter().partition(|flaw| flaw.score > 1.0);
+        near.sort_by(|a, b| b.score.total_cmp(&a.score));
+        near.truncate(MOST_CANDIDATES);
         let width = self.ledger.width();
-        self.stitch
-            .finish()
-            .into_iter()
-            .map(|flaw| (flaw, width))
-            .collect()
+        page.flaws = flaws.into_iter().map(|flaw| (flaw, width)).collect();
+        page.candidates = near.iter().map(|near| (near.rect, near.score)).collect();
     }
-}
-
-/// Regions that come near the threshold and do not reach it, strongest first.
-fn candidates(map: &ScoreMap) -> Vec<Region> {
-    let mut near: Vec<Region> = regions(map, CANDIDATE_LEVEL)
-        .into_iter()
-        .filter(|region| region.highest < 1.0)
-        .collect();
-    near.sort_by(|a, b| b.highest.total_cmp(&a.highest));
-    near.truncate(MOST_CANDIDATES);
-    near
 }
 
 /// The picture of a region, as the camera gave it.

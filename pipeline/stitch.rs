@@ -19,7 +19,7 @@ use models::CELL_PX;
 
 use crate::flaws::{BRIDGED_CELLS, Groups, Region, RimCell};
 
-/// One connected defect of the web.
+/// One connected place of the web that is not usual; a defect when its score is above 1.0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flaw {
     /// Its box.

@@ -27,7 +27,7 @@ const STREAM_COLUMN: i64 = 102;
 
 impl Sensor {
     pub(super) fn new(settings: &LoomSettings) -> Self {
-        let seed = settings.seed;
+        let seed = settings.sensor_seed;
         let width = settings.width as usize;
         let tilt = 0.12 * signed(seed, STREAM_COLUMN, -1);
         let mut gain: Vec<f32> = (0..width)
@@ -42,7 +42,10 @@ impl Sensor {
         if let Some(dead) = gain.get_mut(dead_column(settings.width)) {
             *dead *= DEAD_GAIN;
         }
-        Self { seed, gain }
+        Self {
+            seed: settings.seed,
+            gain,
+        }
     }
 
     /// Exposes one line of brightness into 8 bit grey.

@@ -2,9 +2,10 @@
 
 use ndarray::{Array1, Array2, ArrayView2};
 
+use super::FEWEST_BLOCKS;
 use super::spread::{Whitener, Whitening};
 use crate::features::{Block, Rim};
-use crate::judge::{even, relate_to_rims, window_rows};
+use crate::judge::{along_lines, even, relate_to_rims, window_rows};
 use crate::passport::{Evidence, Judgement};
 use crate::reference::{Beyond, Grown, Window, half_kernel, smoothed};
 use crate::threshold::{FalseAlarms, fit_threshold};
@@ -35,6 +36,8 @@ struct Heard {
     /// The block, without its features.
     block: Block,
     distances: Grown,
+    /// Whether its columns were known by their past.
+    is_known: bool,
 }
 
 /// What was learned from good cloth.
@@ -100,6 +103,7 @@ impl Rehearsal {
         }
         self.taught_distances
             .push(quantile(&mut taught, TAUGHT_QUANTILE));
+        let is_known = reference.is_known;
         self.window.remember(block, reference, |_, _| false);
         let rows = block.rows;
         self.heard.push(Heard {
@@ -113,6 +117,7 @@ impl Rehearsal {
                 above: 0,
                 rows,
             },
+            is_known,
         });
     }
 
@@ -121,6 +126,7 @@ impl Rehearsal {
         let (usual, usual_elsewhere) = usual_distances(&self.heard);
         let mut judgement = Judgement {
             threshold: 1.0,
+            line_threshold: None,
             smooth_cells: SMOOTH_SCORE_CELLS,
             usual,
             usual_elsewhere,
@@ -129,6 +135,7 @@ impl Rehearsal {
             mirror: Vec::new(),
             taught_scale: quantile(&mut self.taught_distances, 0.5),
         };
+        let is_known: Vec<bool> = self.heard.iter().map(|heard| heard.is_known).collect();
         let mut maps: Vec<(Block, Array2<f32>)> = self
             .heard
             .into_iter()
@@ -141,20 +148,42 @@ impl Rehearsal {
         judgement.left = rims.left;
         judgement.right = rims.right;
         judgement.mirror = rims.mirror;
-        let highest: Vec<f32> = maps
+        let highest_of = |map: &Array2<f32>| map.iter().copied().fold(0.0, f32::max);
+        let of_places: Vec<f32> = maps
             .iter_mut()
             .map(|(block, map)| {
                 relate_to_rims(map, block, &judgement);
-                map.iter().copied().fold(0.0, f32::max)
+                highest_of(map)
             })
             .collect();
-        let (threshold, evidence) = fit_threshold(&highest, block_m2, asked);
+        let (threshold, evidence) = fit_threshold(&of_places, block_m2, asked);
         judgement.threshold = threshold;
+        let lines: Vec<Option<f32>> = maps
+            .iter()
+            .zip(&is_known)
+            .map(|((_, map), is_known)| {
+                let lines = || along_lines(&map.mapv(|place| place / threshold));
+                is_known.then(|| highest_of(&lines()))
+            })
+            .collect();
+        let of_lines: Vec<f32> = lines.iter().copied().flatten().collect();
+        let line_threshold =
+            (of_lines.len() >= FEWEST_BLOCKS).then(|| fit_threshold(&of_lines, block_m2, asked).0);
+        judgement.line_threshold = line_threshold;
         Lesson {
             whitener: self.whitening.all,
+            highest: of_places
+                .iter()
+                .zip(lines)
+                .map(|(place, line)| {
+                    let line = line
+                        .zip(line_threshold)
+                        .map_or(0.0, |(line, most)| line / most);
+                    (place / threshold).max(line)
+                })
+                .collect(),
             judgement,
             evidence,
-            highest: highest.iter().map(|score| score / threshold).collect(),
         }
     }
 }
@@ -180,7 +209,10 @@ fn usual_distances(heard: &[Heard]) -> (Vec<f32>, f32) {
     let cols = most_common(heard.iter().map(|heard| heard.block.cols));
     let mut medians = vec![Vec::new(); cols];
     let mut all = Vec::new();
-    for Heard { block, distances } in heard {
+    for Heard {
+        block, distances, ..
+    } in heard
+    {
         let distances = distances.block();
         for col in block.judged.clone() {
             let mut column: Vec<f32> = distances.column(col).to_vec();

@@ -119,7 +119,8 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
         .gaps
         .iter()
         .map(|gap| (gap.along_mm[1] - gap.along_mm[0]) * (gap.across_mm[1] - gap.across_mm[0]))
-        .sum();
+        // The sum of nothing is -0.0, which would be printed so.
+        .fold(0.0, |sum, area| sum + area);
     say(&format!(
         "roll {}, article {}: {:.3} m x {:.0} mm, {}",
         report.roll,

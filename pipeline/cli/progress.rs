@@ -1,6 +1,6 @@
 //! Progress for people: a bar with rate and time left on a terminal, plain lines otherwise.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -54,14 +54,16 @@ impl Progress {
         let left = self
             .n_total
             .map(|total| total.saturating_sub(self.n_done) as f64 / rate.max(1e-9));
-        tracing::info!(
-            done = self.n_done,
-            of = self.n_total,
-            "{}: {rate:.1} {}/s{}",
-            self.what,
-            self.unit,
-            left.map_or_else(String::new, |left| format!(", {left:.0} s left"))
-        );
+        let of = self
+            .n_total
+            .map_or_else(String::new, |total| format!(" of {total}"));
+        let left = left.map_or_else(String::new, |left| format!(", {left:.0} s left"));
+        let (what, unit, n_done) = (self.what, self.unit, self.n_done);
+        // Progress that nobody can read is not worth failing for.
+        drop(writeln!(
+            std::io::stderr(),
+            "{what}: {n_done}{of} {unit}, {rate:.1}/s{left}"
+        ));
     }
 }
 

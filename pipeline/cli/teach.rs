@@ -45,6 +45,7 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
             "file": taught.article.path(),
             "passport": passport,
             "left_out": taught.left_out,
+            "highest": taught.highest,
         }))?;
         return Ok(Outcome::Clean);
     }
