@@ -49,17 +49,18 @@ const NEAR_MM: f64 = 3.0;
 fn glaring() -> LoomSettings {
     let mut settings = LoomSettings::new(21)
         .with_flaw(FlawKind::Hole, 90..130, 500..540, 4.0)
-        .with_flaw(FlawKind::Stain, 1100..1160, 800..860, 4.0)
-        .with_flaw(FlawKind::Hole, 1300..1340, 1500..1540, 4.0);
-    settings.n_frames = Some(6);
+        .with_flaw(FlawKind::Stain, 350..410, 800..860, 4.0)
+        .with_flaw(FlawKind::Hole, 1700..1740, 1500..1540, 4.0);
+    settings.n_frames = Some(8);
     settings
 }
 
-/// A dark line along the warp, through four frames; the loom's own flaws have no hard ends.
+/// A dark line along the warp, through four frames, where the column's past is known; the
+/// loom's own flaws have no hard ends.
 fn streak() -> PlantedFlaw {
     PlantedFlaw {
         class: "end_out",
-        ticks: 300..1000,
+        ticks: 900..1600,
         columns: 1190..1202,
         contrast: 1.0,
     }

@@ -33,7 +33,8 @@ use std::path::{Path, PathBuf};
 
 /// Says that a test could not run here; not with `eprintln`, whose words the harness keeps.
 fn not_run(why: &str) {
-    writeln!(stderr(), "NOT RUN: {why}").unwrap();
+    let mut out = stderr();
+    writeln!(out, "NOT RUN: {why}").unwrap();
 }
 
 /// A folder or file of this repository.

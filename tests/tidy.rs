@@ -81,7 +81,10 @@ fn code(text: &str) -> Vec<(usize, &str)> {
 
 /// Files of a crate that are part of what it ships.
 fn is_shipped(file: &str) -> bool {
-    !file.contains("/tests") && !file.starts_with("tests/") && !file.starts_with("benches/")
+    !file.contains("/tests")
+        && !file.ends_with("tests.rs")
+        && !file.starts_with("tests/")
+        && !file.starts_with("benches/")
 }
 
 #[test]

@@ -87,7 +87,8 @@ fn an_article_name_that_is_a_path_is_refused_before_anything_is_made() {
         let args = ["teach", "--article", article, "--from", "loom:1"];
         let refused = mill.run(&args);
         assert_eq!(refused.code, 2, "{refused:?}");
-        if !refused.err.contains("ONNX") {
+        // Without ONNX Runtime teaching ends before it.
+        if !refused.err.to_lowercase().contains("onnx") {
             refused.refuses(&["article name", "expected a name that can be a folder's"]);
         }
         assert_eq!(
