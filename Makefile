@@ -47,4 +47,4 @@ check: setup
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup
-	cargo bench --workspace
+	cargo bench -p selvedge --bench line_speed --bench stages

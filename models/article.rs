@@ -15,13 +15,13 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
+use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
 use sha2::{Digest, Sha256};
 
 use crate::golden::{GOLDEN_KEY, GoldenTile};
 use crate::onnx::graph::{Dim, Graph, Window, ints, text};
 use crate::onnx::proto::ModelProto;
-use crate::onnx::read::{initializer, read_model};
+use crate::onnx::read::{GraphError, initializer, read_model};
 use crate::onnx::{Runtime, Session};
 use crate::passport::{Backbone, Channels, PASSPORT_FORMAT, PASSPORT_KEY, Passport};
 use crate::teach::Whitener;
@@ -43,7 +43,8 @@ pub struct Article {
     path: PathBuf,
     digest: String,
     passport: Passport,
-    bytes: Vec<u8>,
+    /// The network with the output `features` alone.
+    working: Vec<u8>,
     golden: Vec<GoldenTile>,
 }
 
@@ -92,11 +93,15 @@ impl Article {
                 reason: "found no golden tile, expected at least one".to_owned(),
             });
         }
+        let working = working_part(model).map_err(|source| ModelError::NotOnnx {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             path: path.to_owned(),
             digest,
             passport,
-            bytes,
+            working,
             golden,
         })
     }
@@ -116,19 +121,21 @@ impl Article {
         &self.passport
     }
 
-    /// Opens a session of its own and replays the golden tiles on it.
+    /// Opens a session of its own, without the output that only others need, and replays the
+    /// golden tiles on it.
     ///
     /// # Errors
     /// [`ModelError::GoldenDrift`] when this runtime computes something else than what was
     /// taught; otherwise what ONNX Runtime said.
     pub fn scorer(&self, runtime: &Runtime) -> Result<ArticleScorer, ModelError> {
-        let mut session = Session::new(runtime, &self.bytes)?;
+        let mut session = Session::new(runtime, &self.working)?;
         for (index, golden) in self.golden.iter().enumerate() {
             let tile = golden.tile().ok_or_else(|| ModelError::BadPassport {
                 path: self.path.clone(),
                 reason: format!("golden tile {index} is damaged"),
             })?;
-            let score = session.score(tile.view())?;
+            let features = session.features(tile.view())?;
+            let score = taught_score(&features, self.passport.judgement.taught_scale);
             golden.compare(index, score.view())?;
         }
         Ok(ArticleScorer {
@@ -446,6 +453,26 @@ fn compose(
     );
     graph.prune();
     graph.into_model().map_err(|error| backbone.bad(&error))
+}
+
+/// What the file's output `score` is: mean square of whitened features over the taught scale.
+fn taught_score(features: &crate::Features, taught_scale: f32) -> Array2<f32> {
+    let features = features.view();
+    let n_features = features.len_of(Axis(0)) as f32;
+    let sums = features.map_axis(Axis(0), |cell| {
+        cell.iter().map(|value| value * value).sum::<f32>()
+    });
+    sums / n_features / taught_scale
+}
+
+/// The network of `model` with the output `features` alone.
+fn working_part(model: ModelProto) -> Result<Vec<u8>, GraphError> {
+    let mut graph = Graph::of(model)?;
+    graph.clear_outputs();
+    let [n, rows, cols] = ["n", "h/4", "w/4"].map(Dim::Named);
+    graph.output("features", &[n, Dim::Named("k"), rows, cols]);
+    graph.prune();
+    Ok(graph.into_model()?.to_bytes())
 }
 
 fn image(channels: Channels) -> [Dim<'static>; 4] {

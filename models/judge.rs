@@ -209,3 +209,7 @@ fn usual_of(judgement: &Judgement, cols: usize, col: usize) -> f32 {
         judgement.usual_elsewhere
     }
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -179,24 +179,36 @@ impl Reference {
             }
             let (rows, first) = grown.rows_of(block, patch);
             let width = patch.features.shape()[2];
-            for k in 0..self.values.nrows() {
-                let plane = patch.features.plane(k);
-                let usual = self.values.row(k);
-                let usual = &usual
-                    .as_slice()
-                    .expect("rows of an owned array are contiguous")[in_block.clone()];
+            let mut k = 0;
+            while k < self.values.nrows() {
+                let n_planes = (self.values.nrows() - k).min(PLANES_AT_ONCE);
                 for (offset, row) in rows.clone().enumerate() {
-                    let from = &plane[row * width..][in_patch.clone()];
                     let to = grown.row_mut(first + offset, &in_block);
-                    for ((sum, value), usual) in to.iter_mut().zip(from).zip(usual) {
-                        let difference = value - usual;
-                        *sum += difference * difference;
+                    let lane = |i: usize| Lane {
+                        values: &patch.features.plane(k + i)[row * width..][in_patch.clone()],
+                        usual: &self.row(k + i)[in_block.clone()],
+                    };
+                    if n_planes == PLANES_AT_ONCE {
+                        add_squares(to, &[lane(0), lane(1), lane(2), lane(3)]);
+                    } else {
+                        (0..n_planes).for_each(|i| add_squares(to, &[lane(i)]));
                     }
                 }
+                k += n_planes;
             }
         }
         grown.values.mapv_inplace(|sum| sum / k_all);
         grown
+    }
+
+    /// The reference of one kind of feature, over all columns.
+    fn row(&self, k: usize) -> &[f32] {
+        let cols = self.values.ncols();
+        let values = self
+            .values
+            .as_slice()
+            .expect("an owned array in standard layout");
+        &values[k * cols..(k + 1) * cols]
     }
 
     /// Features of a patch's kept and judged cells relative to the reference, `[k, cells]`.
@@ -220,6 +232,32 @@ impl Reference {
         }
         Array2::from_shape_vec((k_all, n_cells), relative)
             .expect("every feature pushed one value per cell")
+    }
+}
+
+/// Kinds of features that are taken in one go over a row of the map: the map's row would
+/// otherwise be fetched and stored once per kind.
+const PLANES_AT_ONCE: usize = 4;
+
+/// One kind of feature along a row, and its reference.
+#[derive(Clone, Copy)]
+struct Lane<'a> {
+    values: &'a [f32],
+    usual: &'a [f32],
+}
+
+/// Adds squared differences to `to`, in the order of `lanes`, so that the sum does not depend on
+/// how many are taken at once.
+fn add_squares<const N: usize>(to: &mut [f32], lanes: &[Lane<'_>; N]) {
+    let n = to.len();
+    let lanes = lanes.map(|lane| (&lane.values[..n], &lane.usual[..n]));
+    for (i, to) in to.iter_mut().enumerate() {
+        let mut sum = *to;
+        for (values, usual) in lanes {
+            let difference = values[i] - usual[i];
+            sum += difference * difference;
+        }
+        *to = sum;
     }
 }
 

@@ -1,0 +1,196 @@
+//! What a judge must hold to, on made-up features: noise, a lamp that differs per column, flaws.
+
+use ndarray::Array3;
+
+use super::*;
+use crate::features::{Features, Kept, Patch};
+use crate::teach::{REFERENCE, Rehearsal, Teacher};
+use crate::threshold::FalseAlarms;
+
+const N_FEATURES: usize = 4;
+const ROWS: usize = 32;
+const COLS: usize = 80;
+/// One row of cells of 4 px at 0.2 mm.
+const MM_PER_ROW: f64 = 0.8;
+
+/// Features of one block: noise that depends on cell and block, an offset per column, and
+/// `add(row, col)` on top.
+fn features(block: usize, add: impl Fn(usize, usize) -> f32) -> Array3<f32> {
+    Array3::from_shape_fn((N_FEATURES, ROWS, COLS), |(k, row, col)| {
+        let lamp = 3.0 * (col as f32 * 0.05 + k as f32).sin();
+        let noise = hashed((block * ROWS + row) * COLS + col, k);
+        lamp + noise + add(row, col)
+    })
+}
+
+/// Roughly normal noise.
+fn hashed(cell: usize, k: usize) -> f32 {
+    let mut sum = 0.0;
+    let mut state = (cell * 31 + k) as u64;
+    for _ in 0..4 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let mut mixed = state ^ (state >> 33);
+        mixed = mixed.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        sum += ((mixed >> 40) as f32) / ((1_u64 << 24) as f32) - 0.5;
+    }
+    sum * 1.7
+}
+
+/// A block cut into patches at `cuts`.
+fn block(features: &Array3<f32>, cuts: &[usize], continues: bool) -> Block {
+    let mut edges = vec![0];
+    edges.extend(cuts);
+    edges.push(COLS);
+    Block {
+        rows: ROWS,
+        cols: COLS,
+        judged: 4..COLS,
+        above: Rim::Mirrored,
+        below: Rim::Mirrored,
+        left: Rim::Ended,
+        right: Rim::Mirrored,
+        continues,
+        patches: edges
+            .windows(2)
+            .map(|edge| Patch {
+                features: Features::from_array(features.clone()),
+                kept: Kept {
+                    rows: 0..ROWS,
+                    cols: edge[0]..edge[1],
+                },
+                row: 0,
+                col: edge[0],
+            })
+            .collect(),
+    }
+}
+
+/// A judge taught on good blocks, with the whitening it needs.
+fn taught() -> (Judge, crate::teach::Whitener) {
+    let good: Vec<Block> = (0..24)
+        .map(|i| block(&features(1000 + i, |_, _| 0.0), &[], true))
+        .collect();
+    let mut teacher = Teacher::new(N_FEATURES, REFERENCE, MM_PER_ROW);
+    good.iter().for_each(|block| teacher.learn(block));
+    let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), MM_PER_ROW);
+    good.iter().for_each(|block| rehearsal.rehearse(block));
+    let lesson = rehearsal.finish(0.001, FalseAlarms { per_100_m2: 2.0 });
+    (
+        Judge::new(lesson.judgement, REFERENCE, MM_PER_ROW),
+        lesson.whitener,
+    )
+}
+
+/// Columns of a roll's blocks in which something is flagged, per block.
+fn flagged(n_blocks: usize, add: impl Fn(usize, usize, usize) -> f32) -> Vec<Vec<usize>> {
+    let (mut judge, whitener) = taught();
+    (0..n_blocks)
+        .map(|i| {
+            let raw = features(i, |row, col| add(i, row, col));
+            let map = judge.judge(&block(&whitener.apply(&raw), &[], true));
+            (0..COLS)
+                .filter(|col| map.scores.column(*col).iter().any(|score| *score > 1.0))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn good_cloth_is_not_flagged_whatever_its_lamp() {
+    let n_flagged: usize = flagged(40, |_, _, _| 0.0).iter().map(Vec::len).sum();
+    assert!(n_flagged <= 2, "{n_flagged} columns of 40 blocks");
+}
+
+#[test]
+fn a_single_cell_is_flagged_where_it_is() {
+    let found = flagged(3, |block, row, col| {
+        if (block, row, col) == (1, 15, 30) {
+            9.0
+        } else {
+            0.0
+        }
+    });
+    assert!(found[1].contains(&30), "{found:?}");
+    assert!(
+        found[1].iter().all(|col| col.abs_diff(30) <= 2),
+        "{found:?}"
+    );
+    assert!(found[0].is_empty() && found[2].is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_flaw_that_runs_longer_than_the_window_stays_flagged() {
+    let window_blocks = (REFERENCE.window_mm / MM_PER_ROW) as usize / ROWS + 1;
+    let found = flagged(4 * window_blocks, |block, _, col| {
+        if block >= window_blocks && col == 50 {
+            4.0
+        } else {
+            0.0
+        }
+    });
+    for (block, columns) in found.iter().enumerate() {
+        assert_eq!(
+            columns.contains(&50),
+            block >= window_blocks,
+            "block {block}: {columns:?}"
+        );
+    }
+}
+
+#[test]
+fn what_changes_everywhere_at_once_is_seen_and_not_learned_from_a_flaw() {
+    let found = flagged(30, |block, _, col| {
+        // A flaw that ends: afterwards its column is as good as any other.
+        if (10..14).contains(&block) && col == 20 {
+            6.0
+        } else {
+            0.0
+        }
+    });
+    for (block, columns) in found.iter().enumerate() {
+        assert_eq!(columns.contains(&20), (10..14).contains(&block), "{block}");
+    }
+}
+
+#[test]
+fn scores_do_not_depend_on_where_tiles_are_cut() {
+    let (mut one, whitener) = taught();
+    let (mut other, _) = taught();
+    for i in 0..6 {
+        let features = whitener.apply(&features(i, |_, _| 0.0));
+        let whole = one.judge(&block(&features, &[], true));
+        let cut = other.judge(&block(&features, &[8, 40, 41], true));
+        assert_eq!(whole.scores, cut.scores);
+    }
+}
+
+#[test]
+fn a_picture_that_stands_alone_forgets_what_was_before() {
+    let (mut judge, whitener) = taught();
+    let (mut fresh, _) = taught();
+    let alone = whitener.apply(&features(7, |_, _| 0.0));
+    for i in 0..5 {
+        let before = whitener.apply(&features(i, |_, col| if col > 40 { 2.0 } else { 0.0 }));
+        judge.judge(&block(&before, &[], true));
+    }
+    let after = judge.judge(&block(&alone, &[], false));
+    let first = fresh.judge(&block(&alone, &[], false));
+    assert_eq!(after.scores, first.scores);
+}
+
+#[test]
+fn nothing_is_scored_outside_the_judged_columns() {
+    let (mut judge, whitener) = taught();
+    let raw = features(0, |_, col| if col < 4 { 50.0 } else { 0.0 });
+    let map = judge.judge(&block(&whitener.apply(&raw), &[], true));
+    assert!(
+        map.scores
+            .columns()
+            .into_iter()
+            .take(4)
+            .all(|col| col.sum() == 0.0)
+    );
+    assert!(map.highest() < 1.0, "{}", map.highest());
+}
