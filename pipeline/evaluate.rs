@@ -18,7 +18,7 @@ use crate::inspect::correction_for;
 use crate::judging::{Ordered, SeenFrame};
 use crate::labels::Mask;
 use crate::line::{self, Line};
-use crate::ranking::{CellTruth, au_pro, auroc};
+use crate::ranking::{PixelRanking, auroc};
 use crate::source::LooseImages;
 use crate::tiles::{Joints, Tiler};
 
@@ -140,15 +140,8 @@ pub fn evaluate(
             let defective = f64::from(u8::from(image.label == Label::Defective));
             (image.score as f32, 1.0 - defective, defective)
         })),
-        pixel_auroc: has_masks
-            .then(|| {
-                auroc(so_far.cells.iter().map(|cell| {
-                    let defective: u32 = cell.defects.iter().map(|(_, n)| n).sum();
-                    (cell.score, f64::from(cell.n_good), f64::from(defective))
-                }))
-            })
-            .flatten(),
-        au_pro: has_masks.then(|| au_pro(&so_far.cells)).flatten(),
+        pixel_auroc: has_masks.then(|| so_far.pixels.auroc()).flatten(),
+        au_pro: has_masks.then(|| so_far.pixels.au_pro()).flatten(),
         threshold: f64::from(evaluation.model.passport().judgement.threshold),
         good_flagged: share(Label::Good),
         defective_found: share(Label::Defective),
@@ -163,7 +156,7 @@ pub fn evaluate(
 struct SoFar {
     images: Vec<ImageReport>,
     unreadable: Vec<String>,
-    cells: Vec<CellTruth>,
+    pixels: PixelRanking,
     n_defects: usize,
     n_pixels: u64,
 }
@@ -265,8 +258,8 @@ impl SoFar {
                 .filter(|mask| mask.n_defects() > 0),
         };
         if let Some(mask) = mask {
-            self.cells
-                .extend(mask.against(&map, seen.head.cloth.columns(), self.n_defects));
+            let cloth = seen.head.cloth.columns();
+            mask.rank(&map, cloth, self.n_defects, &mut self.pixels);
             self.n_defects += mask.n_defects();
         }
         Ok(())

@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use image::GrayImage;
 use models::{CELL_PX, ScoreMap};
 
-use crate::ranking::CellTruth;
+use crate::ranking::PixelRanking;
 
 /// Defective pixels of one image, each with the number of its defect from 1; 0 is good.
 pub struct Mask {
@@ -92,54 +92,41 @@ impl Mask {
         self.n_defects as usize
     }
 
-    /// Every judged cell of `map` against this truth; only pixels in `cloth` columns count.
-    /// Defects are numbered from `first_defect`.
-    pub fn against(
+    /// Enters every pixel under the judged cells of `map` into `ranking`; only pixels in `cloth`
+    /// columns count. Defects are numbered from `first_defect`.
+    pub fn rank(
         &self,
         map: &ScoreMap,
         cloth: std::ops::Range<usize>,
         first_defect: usize,
-    ) -> Vec<CellTruth> {
-        let rows = map.scores.nrows();
-        let mut cells = Vec::with_capacity(rows * map.judged.len());
-        for row in 0..rows {
+        ranking: &mut PixelRanking,
+    ) {
+        for row in 0..map.scores.nrows() {
             for col in map.judged.clone() {
-                let mut cell = CellTruth {
-                    score: map.scores[[row, col]],
-                    n_good: 0,
-                    defects: Vec::new(),
-                };
+                let score = map.scores[[row, col]];
                 let left = (col * CELL_PX).max(cloth.start);
                 let right = ((col + 1) * CELL_PX).min(cloth.end).min(self.width);
+                let mut n_good = 0;
                 for y in row * CELL_PX..((row + 1) * CELL_PX).min(self.height) {
                     for x in left..right {
-                        cell.count(self.defect_of[y * self.width + x], first_defect);
+                        match self.defect_of[y * self.width + x] {
+                            0 => n_good += 1,
+                            defect => {
+                                let defect = first_defect + defect as usize - 1;
+                                ranking.add_defective(score, defect, 1);
+                            }
+                        }
                     }
                 }
-                cells.push(cell);
+                ranking.add_good(score, n_good);
             }
         }
-        cells
     }
 
     /// An image without a defect.
     pub fn good(width: u32, height: u32) -> Self {
         let (width, height) = (width as usize, height as usize);
         Self::of(&vec![false; width * height], width, height)
-    }
-}
-
-impl CellTruth {
-    fn count(&mut self, defect: u32, first_defect: usize) {
-        if defect == 0 {
-            self.n_good += 1;
-            return;
-        }
-        let defect = first_defect + defect as usize - 1;
-        match self.defects.iter_mut().find(|(known, _)| *known == defect) {
-            Some((_, n)) => *n += 1,
-            None => self.defects.push((defect, 1)),
-        }
     }
 }
 
@@ -208,11 +195,13 @@ mod tests {
             scores: Array2::ones((1, 2)),
             judged: 0..2,
         };
-        let cells = truth.against(&map, 1..8, 5);
-        assert_eq!((cells[0].n_good, cells[0].defects.len()), (6, 0));
-        let cells = truth.against(&map, 0..6, 5);
-        assert_eq!((cells[0].n_good, cells[0].defects[0]), (7, (5, 1)));
-        assert_eq!(cells[1].n_good, 4);
+        let ranked = |cloth| {
+            let mut ranking = PixelRanking::default();
+            truth.rank(&map, cloth, 5, &mut ranking);
+            ranking.auroc()
+        };
+        assert_eq!(ranked(1..8), None);
+        assert_eq!(ranked(0..6), Some(0.5));
     }
 
     #[test]

@@ -26,64 +26,111 @@ pub fn auroc(items: impl IntoIterator<Item = (f32, f64, f64)>) -> Option<f64> {
     (good > 0.0 && defective > 0.0).then(|| won / (good * defective))
 }
 
-/// One cell of a score map against the truth.
-#[derive(Clone, Debug)]
-pub struct CellTruth {
-    /// Its score.
-    pub score: f32,
-    /// Good pixels under it.
-    pub n_good: u32,
-    /// Pixels under it of each defect, which are numbered over all images.
-    pub defects: Vec<(usize, u32)>,
+/// Pixels of any number of images by their scores, good ones counted, defective ones kept by
+/// defect.
+///
+/// Scores are told apart to about 0.05 %; closer ones are ties. That makes the memory that of
+/// the defects and of one table, however many images there are.
+pub struct PixelRanking {
+    /// Good pixels per score, lowest first.
+    n_good: Vec<u64>,
+    /// Defective pixels: score, number of the defect over all images, how many.
+    defective: Vec<(usize, usize, u32)>,
 }
 
-/// AU-PRO over all cells of all images. `None` without a defect or without good pixels.
-pub fn au_pro(cells: &[CellTruth]) -> Option<f64> {
-    let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
-    let mut n_good = 0.0;
-    for cell in cells {
-        n_good += f64::from(cell.n_good);
-        for (defect, n) in &cell.defects {
+/// Bits of a score that are told apart: sign, exponent and eleven of the mantissa.
+const SCORE_BITS: u32 = 20;
+
+impl Default for PixelRanking {
+    fn default() -> Self {
+        Self {
+            n_good: vec![0; 1 << SCORE_BITS],
+            defective: Vec::new(),
+        }
+    }
+}
+
+impl PixelRanking {
+    /// Counts `n` good pixels of one score.
+    pub fn add_good(&mut self, score: f32, n: u32) {
+        self.n_good[rank_of(score)] += u64::from(n);
+    }
+
+    /// Counts `n` pixels of one score in one defect.
+    pub fn add_defective(&mut self, score: f32, defect: usize, n: u32) {
+        self.defective.push((rank_of(score), defect, n));
+    }
+
+    /// AUROC of pixels; `None` when one side is empty.
+    pub fn auroc(&self) -> Option<f64> {
+        let good = self.n_good.iter().enumerate().filter(|(_, n)| **n > 0);
+        let good = good.map(|(rank, n)| (rank as f32, *n as f64, 0.0));
+        let defective = self.defective.iter();
+        let defective = defective.map(|(rank, _, n)| (*rank as f32, 0.0, f64::from(*n)));
+        auroc(good.chain(defective))
+    }
+
+    /// AU-PRO; `None` without a defect or without good pixels.
+    pub fn au_pro(&self) -> Option<f64> {
+        let n_good = self.n_good.iter().sum::<u64>() as f64;
+        let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
+        for (_, defect, n) in &self.defective {
             *sizes.entry(*defect).or_insert(0.0) += f64::from(*n);
         }
-    }
-    if sizes.is_empty() || n_good == 0.0 {
-        return None;
-    }
-    let mut order: Vec<&CellTruth> = cells.iter().collect();
-    order.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let n_defects = sizes.len() as f64;
-    let (mut rate, mut overlap, mut area) = (0.0, 0.0, 0.0);
-    for ties in order.chunk_by(|a, b| a.score == b.score) {
-        let (mut next_rate, mut next_overlap): (f64, f64) = (rate, overlap);
-        for cell in ties {
-            next_rate += f64::from(cell.n_good) / n_good;
-            for (defect, n) in &cell.defects {
-                next_overlap += f64::from(*n) / sizes[defect] / n_defects;
+        if sizes.is_empty() || n_good == 0.0 {
+            return None;
+        }
+        let mut found_at: BTreeMap<usize, f64> = BTreeMap::new();
+        for (rank, defect, n) in &self.defective {
+            *found_at.entry(*rank).or_insert(0.0) += f64::from(*n) / sizes[defect];
+        }
+        let n_defects = sizes.len() as f64;
+        let (mut rate, mut overlap, mut area) = (0.0, 0.0, 0.0);
+        for (rank, n) in self.n_good.iter().enumerate().rev() {
+            let found = found_at.get(&rank).copied().unwrap_or(0.0) / n_defects;
+            if *n == 0 && found == 0.0 {
+                continue;
             }
+            let next_rate = rate + *n as f64 / n_good;
+            let next_overlap = overlap + found;
+            if next_rate >= PRO_LIMIT {
+                let share = (PRO_LIMIT - rate) / (next_rate - rate);
+                let at_limit = overlap + share * (next_overlap - overlap);
+                area += (PRO_LIMIT - rate) * (overlap + at_limit) / 2.0;
+                return Some(area / PRO_LIMIT);
+            }
+            area += (next_rate - rate) * (overlap + next_overlap) / 2.0;
+            (rate, overlap) = (next_rate, next_overlap);
         }
-        if next_rate >= PRO_LIMIT {
-            let share = (PRO_LIMIT - rate) / (next_rate - rate).max(f64::MIN_POSITIVE);
-            let at_limit = overlap + share * (next_overlap - overlap);
-            area += (PRO_LIMIT - rate) * (overlap + at_limit) / 2.0;
-            return Some(area / PRO_LIMIT);
-        }
-        area += (next_rate - rate) * (overlap + next_overlap) / 2.0;
-        (rate, overlap) = (next_rate, next_overlap);
+        Some((area + (PRO_LIMIT - rate) * overlap) / PRO_LIMIT)
     }
-    Some((area + (PRO_LIMIT - rate) * overlap) / PRO_LIMIT)
+}
+
+/// Place of a score among all scores, without its last bits.
+fn rank_of(score: f32) -> usize {
+    let bits = score.to_bits();
+    // Flips the order of negative numbers and puts them below the positive ones.
+    let ordered = if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    };
+    (ordered >> (32 - SCORE_BITS)) as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cell(score: f32, n_good: u32, defects: &[(usize, u32)]) -> CellTruth {
-        CellTruth {
-            score,
-            n_good,
-            defects: defects.to_vec(),
+    fn ranking(good: &[(f32, u32)], defective: &[(f32, usize, u32)]) -> PixelRanking {
+        let mut ranking = PixelRanking::default();
+        for (score, n) in good {
+            ranking.add_good(*score, *n);
         }
+        for (score, defect, n) in defective {
+            ranking.add_defective(*score, *defect, *n);
+        }
+        ranking
     }
 
     #[test]
@@ -106,21 +153,26 @@ mod tests {
 
     #[test]
     fn au_pro_of_a_perfect_map_is_one_and_of_a_reversed_one_zero() {
-        let perfect = [cell(2.0, 0, &[(0, 10)]), cell(1.0, 90, &[])];
-        assert!((au_pro(&perfect).unwrap() - 1.0).abs() < 1e-12);
-        let reversed = [cell(1.0, 0, &[(0, 10)]), cell(2.0, 90, &[])];
-        assert!(au_pro(&reversed).unwrap() < 1e-12);
-        assert_eq!(au_pro(&[cell(1.0, 5, &[])]), None);
+        let perfect = ranking(&[(1.0, 90)], &[(2.0, 0, 10)]);
+        assert!((perfect.au_pro().unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(perfect.auroc(), Some(1.0));
+        let reversed = ranking(&[(2.0, 90)], &[(1.0, 0, 10)]);
+        assert!(reversed.au_pro().unwrap() < 1e-12);
+        assert_eq!(reversed.auroc(), Some(0.0));
+        assert_eq!(ranking(&[(1.0, 5)], &[]).au_pro(), None);
     }
 
     #[test]
     fn au_pro_counts_defects_not_pixels() {
         // The large defect is found before any good pixel, the small one never.
-        let cells = [
-            cell(3.0, 0, &[(0, 1000)]),
-            cell(2.0, 100, &[]),
-            cell(1.0, 0, &[(1, 1)]),
-        ];
-        assert!((au_pro(&cells).unwrap() - 0.5).abs() < 1e-9);
+        let ranking = ranking(&[(2.0, 100)], &[(3.0, 0, 1000), (1.0, 1, 1)]);
+        assert!((ranking.au_pro().unwrap() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn scores_keep_their_order() {
+        let scores = [-5.0, -0.1, 0.0, 1e-6, 0.5, 1.0, 1.001, 40.0];
+        let ranks: Vec<usize> = scores.into_iter().map(rank_of).collect();
+        assert!(ranks.is_sorted_by(|a, b| a < b), "{ranks:?}");
     }
 }
