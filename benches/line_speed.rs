@@ -31,10 +31,11 @@ use anyhow::{Context, anyhow, ensure};
 use models::Scorer;
 use models::onnx::Runtime;
 use ndarray::Array3;
-use selvedge::inspect::{Inspection, Watch, inspect, scorers_of};
+use selvedge::fitting::scorers_of;
+use selvedge::inspect::{Inspection, inspect};
 use selvedge::shelf::Shelf;
 use selvedge::tiles::Work;
-use store::{FlawId, Name, NewFlaw, Store};
+use store::{Name, Store};
 
 use crate::cloth::Cloth;
 use crate::machine::{describe, n_cores};
@@ -231,7 +232,7 @@ fn line_pass(
     };
     let source = cloth.source();
     let clock = Clock::start();
-    let (store, run) = inspect(inspection, source, store, &mut Nobody, &mut |_| ())?;
+    let (store, run) = inspect(inspection, source, store, &mut |_, _| {}, &mut || {})?;
     let cost = clock.stop();
     let totals = store.coverage_totals(run)?;
     ensure!(
@@ -240,13 +241,6 @@ fn line_pass(
         cloth.name
     );
     Ok((cost, store.flaws(run)?.len()))
-}
-
-/// Nobody watches.
-struct Nobody;
-
-impl Watch for Nobody {
-    fn flaw(&mut self, _id: FlawId, _flaw: &NewFlaw) {}
 }
 
 /// All tiles through the sessions, and nothing else.

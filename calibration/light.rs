@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use camera::{Channels, Frame};
-use ndarray::{Array3, ArrayView2, Axis, s};
+use ndarray::{Array3, Axis};
 use opencv::core::{BORDER_REFLECT, Mat, Size};
 use opencv::imgproc;
 use opencv::prelude::*;
@@ -103,14 +103,6 @@ impl EvenFrame {
     /// Columns, those beside the cloth included.
     pub fn width(&self) -> usize {
         self.planes.len_of(Axis(2))
-    }
-
-    /// The cloth's part of one plane, `[row, column of the cloth]`.
-    ///
-    /// # Panics
-    /// If there is no plane `channel`.
-    pub fn cloth_plane(&self, channel: usize) -> ArrayView2<'_, f32> {
-        self.planes.slice(s![channel, .., self.cloth.columns()])
     }
 }
 
@@ -291,17 +283,6 @@ impl LightLimits {
             Some(LightFault::TooDark)
         } else {
             None
-        }
-    }
-}
-
-/// Where nothing is left to see on any cloth: half of it white, or a mean level of 8 of 255,
-/// where one step of an 8 bit camera is an eighth of the signal.
-impl Default for LightLimits {
-    fn default() -> Self {
-        Self {
-            max_saturated_share: 0.5,
-            min_mean_level: 8.0,
         }
     }
 }

@@ -74,11 +74,6 @@ impl<T> Tx<T> {
         }
     }
 
-    /// What happens when the channel is full.
-    pub fn policy(&self) -> Policy {
-        self.policy
-    }
-
     /// Items that wait in the channel.
     pub fn depth(&self) -> usize {
         self.inner.len()

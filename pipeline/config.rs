@@ -19,6 +19,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use calibration::{LightLimits, Um, um_from_mm};
+use models::CELL_PX;
 use serde::Deserialize;
 
 /// A checked station file.
@@ -43,8 +44,15 @@ pub struct Lane {
     pub offset: Um,
 }
 
-/// Half of the cloth in full white, or a mean level at which 8-bit steps are a tenth of the
-/// signal: there is no texture left to judge.
+impl Lane {
+    /// Length along the lane of one row of score cells, in mm.
+    pub fn mm_per_cell_row(&self) -> f64 {
+        self.mm_per_line * CELL_PX as f64
+    }
+}
+
+/// Half of the cloth in full white, or a mean level of which one step of an 8-bit camera is an
+/// eighth: there is no texture left to judge.
 pub const LIGHT_LIMITS: LightLimits = LightLimits {
     max_saturated_share: 0.5,
     min_mean_level: 8.0,

@@ -9,14 +9,16 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use anyhow::ensure;
+use camera::Ending;
 use models::{Article, CELL_PX, Judge, Scorer, UNUSUAL};
 use serde::Serialize;
 
 use crate::config::Station;
+use crate::fitting::correction_for;
 use crate::flaws::regions;
-use crate::inspect::correction_for;
 use crate::judging::{Ordered, SeenFrame};
-use crate::labels::Mask;
+use crate::labels::{Mask, MaskFolder};
 use crate::line::{self, Line};
 use crate::ranking::{PixelRanking, auroc};
 use crate::source::LooseImages;
@@ -114,7 +116,10 @@ pub fn evaluate(
     progress: &mut dyn FnMut(Label, u64),
 ) -> anyhow::Result<Report> {
     let started = Instant::now();
-    let mut so_far = SoFar::default();
+    let mut so_far = SoFar {
+        masks: evaluation.masks.map(MaskFolder::open).transpose()?,
+        ..SoFar::default()
+    };
     for (label, folder) in [
         (Label::Good, evaluation.good),
         (Label::Defective, evaluation.defective),
@@ -154,10 +159,10 @@ pub fn evaluate(
 
 #[derive(Default)]
 struct SoFar {
+    masks: Option<MaskFolder>,
     images: Vec<ImageReport>,
     unreadable: Vec<String>,
     pixels: PixelRanking,
-    n_defects: usize,
     n_pixels: u64,
 }
 
@@ -176,7 +181,7 @@ fn judge_folder(
     let mut judge = Judge::new(
         model.passport().judgement.clone(),
         model.passport().reference,
-        evaluation.station.lane.mm_per_line * CELL_PX as f64,
+        evaluation.station.lane.mm_per_cell_row(),
     );
     let line = Line {
         source: Box::new(source),
@@ -184,11 +189,11 @@ fn judge_folder(
         scorers,
         stop: evaluation.stop,
     };
-    line::run(line, &mut |ordered| {
+    let counts = line::run(line, &mut |ordered| {
         match ordered {
             Ordered::Frame(seen) => {
                 let file = &files[seen.head.frame.sequence as usize];
-                so_far.judged(evaluation, label, file, &seen, &mut judge)?;
+                so_far.judged(label, file, &seen, &mut judge)?;
             }
             Ordered::Missed(missed) => {
                 let file = &files[missed.sequence as usize];
@@ -203,13 +208,16 @@ fn judge_folder(
         progress(label, n_files);
         Ok(())
     })?;
+    ensure!(
+        counts.ending != Ending::Stopped,
+        "stopped before all images were judged; nothing was measured"
+    );
     Ok(())
 }
 
 impl SoFar {
     fn judged(
         &mut self,
-        evaluation: &Evaluation<'_>,
         label: Label,
         file: &Path,
         seen: &SeenFrame,
@@ -248,19 +256,19 @@ impl SoFar {
                 })
                 .collect(),
         });
-        let Some(masks) = evaluation.masks else {
+        let Some(masks) = &self.masks else {
             return Ok(());
         };
         let mask = match label {
             Label::Good => Some(Mask::good(frame.width(), frame.height())),
             // A defective image without a visible defect in its mask says nothing of pixels.
-            Label::Defective => Mask::find(masks, file, frame.width(), frame.height())?
+            Label::Defective => masks
+                .find(file, frame.width(), frame.height())?
                 .filter(|mask| mask.n_defects() > 0),
         };
         if let Some(mask) = mask {
             let cloth = seen.head.cloth.columns();
-            mask.rank(&map, cloth, self.n_defects, &mut self.pixels);
-            self.n_defects += mask.n_defects();
+            mask.rank(&map, cloth, &mut self.pixels);
         }
         Ok(())
     }

@@ -51,9 +51,9 @@ pub fn score_tiles(
 fn score(scorer: &mut dyn Scorer, tile: &Tile) -> Scored {
     let TilePlace { kept, row, col } = tile.place.clone();
     // A scorer holds no state from tile to tile that a panic could leave half changed.
-    let features = catch_unwind(AssertUnwindSafe(|| scorer.features(tile.pixels.view())));
+    let features = catch_unwind(AssertUnwindSafe(|| usable_features(scorer, tile)));
     let problem = match features {
-        Ok(Ok(features)) if covers(&features, tile) => {
+        Ok(Ok(features)) => {
             return Scored::Patch(Patch {
                 features,
                 kept,
@@ -61,22 +61,34 @@ fn score(scorer: &mut dyn Scorer, tile: &Tile) -> Scored {
                 col,
             });
         }
-        Ok(Ok(features)) => format!(
-            "found features of shape {:?} for a tile of {:?}",
-            features.shape(),
-            tile.pixels.dim()
-        ),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(problem)) => problem,
         Err(panic) => format!("the worker panicked: {}", message_of(&*panic)),
     };
-    tracing::error!(row, col, problem, "a tile could not be scored");
     Scored::Failed(tile.place.clone(), problem)
 }
 
-fn covers(features: &Features, tile: &Tile) -> bool {
-    let [_, rows, cols] = features.shape();
+/// Features that are what a tile's must be: of its size, of the scorer's kinds, and numbers.
+fn usable_features(scorer: &mut dyn Scorer, tile: &Tile) -> Result<Features, String> {
+    let features = scorer
+        .features(tile.pixels.view())
+        .map_err(|error| error.to_string())?;
     let (_, height, width) = tile.pixels.dim();
-    rows * models::CELL_PX == height && cols * models::CELL_PX == width
+    let expected = [
+        scorer.n_features(),
+        height / models::CELL_PX,
+        width / models::CELL_PX,
+    ];
+    if features.shape() != expected {
+        let found = features.shape();
+        return Err(format!(
+            "found features of shape {found:?}, expected {expected:?}"
+        ));
+    }
+    // A sum is finite exactly when all its terms are, but for overflow, which is as bad.
+    if !features.view().sum().is_finite() {
+        return Err("found features that are not numbers".to_owned());
+    }
+    Ok(features)
 }
 
 fn message_of(panic: &(dyn std::any::Any + Send)) -> &str {

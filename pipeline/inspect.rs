@@ -9,14 +9,13 @@
 //! stays. Nothing here depends on how many workers there are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
-use calibration::{FlatField, LaneGeometry};
-use camera::{Depth, FrameShape, Source};
+use calibration::LaneGeometry;
+use camera::{CaptureCounts, Depth, Ending, Source};
 use image::{ExtendedColorType, ImageEncoder};
-use models::onnx::Runtime;
-use models::{Article, CELL_PX, Judge, Scorer, UNUSUAL};
+use models::{Article, CELL_PX, Judge, ScoreMap, Scorer, UNUSUAL};
 use store::{
     EndState, EventSeverity, FlawId, LengthKnown, Name, NewFlaw, NewRun, RollChoice, RunEnd, RunId,
     Store,
@@ -24,23 +23,26 @@ use store::{
 
 use crate::channel::Tx;
 use crate::config::Station;
+use crate::fitting::{camera_channels, check_scale, correction_for};
 use crate::flaws::{Region, regions};
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Line};
 use crate::record::{Event, Page};
-use crate::roll::{Ledger, ticks_per_line};
+use crate::roll::{Cover, CoverState, Ledger};
 use crate::stitch::{Cutout, Flaw, FramePlace, Stitch};
-use crate::tiles::{Correction, Joints, Tiler};
+use crate::tiles::{GapReason, Joints, TilePlace, Tiler};
 
 /// Candidates kept of those that end with one frame, strongest first: places near the
 /// threshold, so that a roll can be graded under other rules without being looked at again.
 const MOST_CANDIDATES: usize = 50;
+/// Flaws of one frame, and share of its cloth flagged, from which it is no longer looked at flaw
+/// by flaw. Fifty in a frame are a thousand in a square metre and more.
+const MOST_FLAWS: usize = 50;
+const MOST_FLAGGED: f64 = 0.5;
 /// Pixels around a flaw in its crop.
 const CROP_MARGIN_PX: u32 = 48;
 /// Largest side of a crop, in pixels.
 const CROP_MOST_PX: u32 = 512;
-/// Difference between taught and given scale that a model bears.
-const SCALE_TOLERANCE: f64 = 0.02;
 
 /// What to inspect, and how.
 pub struct Inspection<'a> {
@@ -62,73 +64,8 @@ pub struct Inspection<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// How an inspection went on, for whoever watches.
-pub trait Watch: Send {
-    /// A flaw is in the store.
-    fn flaw(&mut self, id: FlawId, flaw: &NewFlaw);
-}
-
-/// One session per worker on `model`, each checked against the golden tiles.
-///
-/// # Errors
-/// What the model or the runtime says.
-pub fn scorers_of(
-    model: &Article,
-    runtime: &Runtime,
-    n_workers: usize,
-) -> anyhow::Result<Vec<Box<dyn Scorer>>> {
-    (0..n_workers)
-        .map(|_| Ok(Box::new(model.scorer(runtime)?) as Box<dyn Scorer>))
-        .collect()
-}
-
-/// How frames are corrected for a model.
-///
-/// # Errors
-/// When the passport's flat field is damaged.
-pub fn correction_for(
-    model: &Article,
-    station: &Station,
-    joints: Joints,
-) -> anyhow::Result<Correction> {
-    let passport = model.passport();
-    let flat_field: Option<FlatField> = passport
-        .flat_field
-        .clone()
-        .map(serde_json::from_value)
-        .transpose()
-        .context("the passport's flat field cannot be read")?;
-    Ok(Correction {
-        channels: channels_of(passport.channels),
-        flat_field,
-        light: station.light,
-        joints,
-    })
-}
-
-/// The camera's word for a passport's channels.
-pub fn channels_of(channels: models::Channels) -> camera::Channels {
-    match channels {
-        models::Channels::Grey => camera::Channels::Grey,
-        models::Channels::Rgb => camera::Channels::Rgb,
-    }
-}
-
-/// Refuses a scale that is not the taught one.
-///
-/// # Errors
-/// With both scales.
-pub fn check_scale(model: &Article, station: &Station) -> anyhow::Result<()> {
-    let (taught, given) = (model.passport().mm_per_px, station.lane.mm_per_px);
-    ensure!(
-        (given / taught - 1.0).abs() <= SCALE_TOLERANCE,
-        "the model of article {:?} was taught at {taught} mm per pixel, found {given}: teach the article at this scale, or set the camera to the taught one",
-        model.passport().article
-    );
-    Ok(())
-}
-
-/// Inspects one roll. `progress` is called for every frame that has been dealt with.
+/// Inspects one roll. `announce` hears of every flaw that is in the store, on the recorder's
+/// thread; `progress` is called for every frame that has been dealt with.
 ///
 /// # Errors
 /// What ended the line before the roll's end; the run is in the store as aborted then.
@@ -136,8 +73,8 @@ pub fn inspect(
     inspection: Inspection<'_>,
     source: Box<dyn Source>,
     mut store: Store,
-    watch: &mut dyn Watch,
-    progress: &mut dyn FnMut(&FrameShape),
+    announce: &mut (dyn FnMut(FlawId, &NewFlaw) + Send),
+    progress: &mut dyn FnMut(),
 ) -> anyhow::Result<(Store, RunId)> {
     let Inspection {
         roll,
@@ -151,7 +88,7 @@ pub fn inspect(
     } = inspection;
     check_scale(model, station)?;
     let description = source.description().clone();
-    let wanted = channels_of(model.passport().channels);
+    let wanted = camera_channels(model.passport().channels);
     ensure!(
         wanted == camera::Channels::Grey || description.shape.channels == wanted,
         "{} gives grey frames, expected colour: article {:?} was taught on colour",
@@ -191,13 +128,14 @@ pub fn inspect(
     let judge = Judge::new(
         model.passport().judgement.clone(),
         model.passport().reference,
-        station.lane.mm_per_line * CELL_PX as f64,
+        station.lane.mm_per_cell_row(),
     );
     let mut roll = Roll {
         judge,
         stitch: Stitch::default(),
         ledger: Ledger::new(geometry),
         geometry,
+        held: Vec::new(),
     };
     let line = Line {
         source,
@@ -205,51 +143,61 @@ pub fn inspect(
         scorers,
         stop,
     };
-    let mut announce = |id: FlawId, flaw: &NewFlaw| watch.flaw(id, flaw);
-    let recorded = line::recorded(store, run, &mut announce, |pages| {
+    let recorded = line::recorded(&mut store, run, announce, |pages| {
         let ran = line::run(line, &mut |ordered| {
-            let shape = shape_of(&ordered);
             send(pages, roll.page(ordered)?)?;
-            if let Some(shape) = shape {
-                progress(&shape);
-            }
+            progress();
             Ok(())
         });
         send(pages, roll.last_page())?;
         // A line that failed half way leaves a true, short roll behind.
-        Ok(ran.err())
+        Ok(ran)
     });
-    let (mut store, failure) = match recorded {
-        Ok(done) => done,
-        Err(error) => {
-            return Err(error.context(
-                "the run could not be written to its end; it stays in the store as not ended",
-            ));
-        }
+    end_run(&mut store, run, &roll.ledger, recorded)?;
+    Ok((store, run))
+}
+
+/// Ends a run in the store, whatever became of it.
+fn end_run(
+    store: &mut Store,
+    run: RunId,
+    ledger: &Ledger,
+    recorded: anyhow::Result<anyhow::Result<CaptureCounts>>,
+) -> anyhow::Result<()> {
+    let (length_um, ran) = match recorded {
+        Ok(ran) => (ledger.length()?.get(), ran),
+        // What the ledger holds and the store does not was not inspected.
+        Err(error) => (written_length(store, run), Err(error)),
     };
-    let checked = roll.ledger.check();
-    let failure = failure.or(checked.err());
-    let stopped = stop.load(Ordering::Relaxed);
-    store.finish_run(
+    let ending = ran.and_then(|counts| ledger.check().map(|()| counts.ending));
+    let (state, message) = match &ending {
+        Ok(Ending::EndOfSource) => (EndState::Done, None),
+        Ok(Ending::Stopped | Ending::Refused) => (
+            EndState::Aborted,
+            Some("stopped before the end of the source".to_owned()),
+        ),
+        Err(error) => (EndState::Aborted, Some(format!("{error:#}"))),
+    };
+    let finished = store.finish_run(
         run,
         &RunEnd {
-            length_um: roll.ledger.length()?.get(),
-            width_um: roll.ledger.width().get(),
-            state: if failure.is_none() && !stopped {
-                EndState::Done
-            } else {
-                EndState::Aborted
-            },
-            message: match &failure {
-                Some(error) => Some(format!("{error:#}")),
-                None => stopped.then(|| "stopped before the end of the source".to_owned()),
-            },
+            length_um,
+            width_um: ledger.width().get(),
+            state,
+            message,
         },
-    )?;
-    match failure {
-        Some(error) => Err(error),
-        None => Ok((store, run)),
-    }
+    );
+    // What went wrong first is what a person must hear of.
+    ending?;
+    finished.context("the run's end could not be written; it stays in the store as not ended")
+}
+
+/// Length of the web as far as its coverage is in the store, in µm; 0 when that cannot be read.
+fn written_length(store: &Store, run: RunId) -> i64 {
+    let coverage = store.coverage(run).unwrap_or_default();
+    let start = coverage.iter().map(|cell| cell.rect.along().start).min();
+    let end = coverage.iter().map(|cell| cell.rect.along().end).max();
+    end.zip(start).map_or(0, |(end, start)| end - start)
 }
 
 fn send(pages: &Tx<Page>, page: Page) -> anyhow::Result<()> {
@@ -258,19 +206,16 @@ fn send(pages: &Tx<Page>, page: Page) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("the recorder is gone"))
 }
 
-fn shape_of(ordered: &Ordered) -> Option<FrameShape> {
-    match ordered {
-        Ordered::Frame(seen) => Some(seen.head.frame.shape()),
-        Ordered::Missed(_) => None,
-    }
-}
-
 /// What is known of the roll so far.
 struct Roll {
     judge: Judge,
     stitch: Stitch,
     ledger: Ledger,
     geometry: LaneGeometry,
+    /// Coverage since the beginning of a flaw that is still running. It is written with the
+    /// flaw: a store that a power cut leaves behind must not call cloth inspected whose flaw it
+    /// does not have.
+    held: Vec<Cover>,
 }
 
 impl Roll {
@@ -283,7 +228,7 @@ impl Roll {
                     .map_or_else(|| format!("frame {}", missed.sequence), str::to_owned);
                 tracing::warn!(reason = %missed.reason, place, "cloth was not looked at");
                 let mut page = self.last_page();
-                page.coverage = self.ledger.missed(&missed)?;
+                page.coverage.extend(self.ledger.missed(&missed)?);
                 page.events = vec![Event {
                     kind: missed.reason.as_str(),
                     severity: EventSeverity::Warning,
@@ -296,38 +241,42 @@ impl Roll {
     }
 
     fn seen(&mut self, seen: &SeenFrame) -> anyhow::Result<Page> {
+        let map = self.judge.judge(&seen.block);
+        let found = regions(&map, UNUSUAL);
+        let flood = flood(&map, &found);
+        let state = match flood {
+            Some(_) => CoverState::Gap(GapReason::TooManyFlaws),
+            None => CoverState::Inspected,
+        };
+        self.held.extend(self.ledger.frame(seen, state)?);
         let mut page = Page {
-            coverage: self.ledger.frame(seen)?,
             events: seen
                 .failed
                 .iter()
-                .map(|(place, problem)| Event {
-                    kind: "worker_failed",
-                    severity: EventSeverity::Error,
-                    message: format!(
-                        "frame {}, tile at row {}, column {}: {problem}",
-                        seen.head.frame.sequence,
-                        place.row * CELL_PX,
-                        place.col * CELL_PX
-                    ),
-                })
+                .map(|(place, problem)| failed_event(seen, place, problem))
                 .collect(),
             ..Page::default()
         };
-        let map = self.judge.judge(&seen.block);
         let frame = &seen.head.frame;
+        if let Some(message) = flood {
+            let ended = self.stitch.finish();
+            self.enter(ended, &mut page);
+            page.events.push(Event {
+                kind: GapReason::TooManyFlaws.as_str(),
+                severity: EventSeverity::Warning,
+                message: format!("frame {}: {message}", frame.sequence),
+            });
+            return Ok(page);
+        }
         let place = FramePlace {
             geometry: &self.geometry,
-            first_tick: frame.ticks.start,
-            ticks_per_line: ticks_per_line(&frame.ticks, frame.height()),
+            ticks: frame.ticks.clone(),
             height: frame.height() as usize,
             joins_above: seen.head.above == models::Rim::Joined,
         };
-        let ended = self
-            .stitch
-            .push(&place, &regions(&map, UNUSUAL), |region| {
-                (region.highest > 1.0).then(|| cut(seen, region)).flatten()
-            })?;
+        let ended = self.stitch.push(&place, &found, |region| {
+            (region.highest > 1.0).then(|| cut(seen, region)).flatten()
+        })?;
         self.enter(ended, &mut page);
         Ok(page)
     }
@@ -341,7 +290,8 @@ impl Roll {
     }
 
     /// What has ended is a flaw when it came above the threshold anywhere, else a candidate.
-    fn enter(&self, ended: Vec<Flaw>, page: &mut Page) {
+    /// Coverage goes with it as soon as no flaw is running.
+    fn enter(&mut self, ended: Vec<Flaw>, page: &mut Page) {
         let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
             ended.into_iter().partition(|flaw| flaw.score > 1.0);
         near.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -349,6 +299,35 @@ impl Roll {
         let width = self.ledger.width();
         page.flaws = flaws.into_iter().map(|flaw| (flaw, width)).collect();
         page.candidates = near.iter().map(|near| (near.rect, near.score)).collect();
+        if !self.stitch.is_flaw_running() {
+            page.coverage = std::mem::take(&mut self.held);
+        }
+    }
+}
+
+/// Why a frame's flaws are too many to be told one by one, if they are.
+fn flood(map: &ScoreMap, found: &[Region]) -> Option<String> {
+    let n_flaws = found.iter().filter(|region| region.highest > 1.0).count();
+    let scores = map.judged_scores();
+    let n_flagged = scores.iter().filter(|score| **score > 1.0).count();
+    let share = n_flagged as f64 / scores.len().max(1) as f64;
+    (n_flaws > MOST_FLAWS || share > MOST_FLAGGED).then(|| {
+        format!(
+            "found {n_flaws} flaws and {:.0} % of the cloth flagged, expected at most {MOST_FLAWS} flaws and {:.0} %: is it this article, and is the light right?",
+            share * 100.0,
+            MOST_FLAGGED * 100.0
+        )
+    })
+}
+
+fn failed_event(seen: &SeenFrame, place: &TilePlace, problem: &str) -> Event {
+    let (row, column) = (place.row * CELL_PX, place.col * CELL_PX);
+    let frame = seen.head.frame.sequence;
+    tracing::error!(frame, row, column, problem, "a tile could not be scored");
+    Event {
+        kind: GapReason::WorkerFailed.as_str(),
+        severity: EventSeverity::Error,
+        message: format!("frame {frame}, tile at row {row}, column {column}: {problem}"),
     }
 }
 

@@ -12,6 +12,13 @@ use models::{CELL_PX, ScoreMap};
 
 use crate::ranking::PixelRanking;
 
+/// A folder of masks, listed once.
+pub struct MaskFolder {
+    folder: PathBuf,
+    /// Names without their extension, sorted, with their files.
+    files: Vec<(String, PathBuf)>,
+}
+
 /// Defective pixels of one image, each with the number of its defect from 1; 0 is good.
 pub struct Mask {
     width: usize,
@@ -20,24 +27,56 @@ pub struct Mask {
     n_defects: u32,
 }
 
-impl Mask {
-    /// The masks for `image` in `folder`, laid over each other; `None` without any.
+impl MaskFolder {
+    /// Lists the masks in `folder`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        let cannot = || format!("folder of masks {folder:?} cannot be read");
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).with_context(cannot)? {
+            let path = entry.with_context(cannot)?.path();
+            let is_png = |path: &Path| {
+                path.extension()
+                    .is_some_and(|ext| ext.eq_ignore_ascii_case("png"))
+            };
+            if let Some(name) = path.file_stem().and_then(|name| name.to_str())
+                && is_png(&path)
+            {
+                files.push((name.to_owned(), path));
+            }
+        }
+        files.sort();
+        Ok(Self {
+            folder: folder.to_owned(),
+            files,
+        })
+    }
+
+    /// The masks for `image`, laid over each other; `None` without any.
     ///
     /// # Errors
     /// When a mask cannot be read or is not of the image's size.
-    pub fn find(
-        folder: &Path,
-        image: &Path,
-        width: u32,
-        height: u32,
-    ) -> anyhow::Result<Option<Self>> {
-        let files = masks_of(folder, image)?;
+    pub fn find(&self, image: &Path, width: u32, height: u32) -> anyhow::Result<Option<Mask>> {
+        let stem = image.file_stem().and_then(|stem| stem.to_str());
+        let stem = stem.with_context(|| format!("{image:?} has no name that a mask could have"))?;
+        let first = self.files.partition_point(|(name, _)| name.as_str() < stem);
+        let with_stem = self.files[first..]
+            .iter()
+            .take_while(|(name, _)| name.starts_with(stem));
+        let belongs = |name: &str| name == stem || name[stem.len()..].starts_with("_mask");
+        let files: Vec<&PathBuf> = with_stem
+            .filter(|(name, _)| belongs(name))
+            .map(|(_, file)| file)
+            .collect();
         if files.is_empty() {
+            tracing::debug!(image = %image.display(), folder = %self.folder.display(), "no mask");
             return Ok(None);
         }
         let mut is_defective = vec![false; width as usize * height as usize];
         for file in files {
-            let mask = read(&file)?;
+            let mask = read(file)?;
             ensure!(
                 mask.dimensions() == (width, height),
                 "mask {file:?} is {} x {}, expected {width} x {height} as its image",
@@ -48,13 +87,15 @@ impl Mask {
                 *is_defective |= pixel.0[0] > 127;
             }
         }
-        Ok(Some(Self::of(
+        Ok(Some(Mask::of(
             &is_defective,
             width as usize,
             height as usize,
         )))
     }
+}
 
+impl Mask {
     fn of(is_defective: &[bool], width: usize, height: usize) -> Self {
         let mut defect_of = vec![0; is_defective.len()];
         let mut n_defects = 0;
@@ -93,14 +134,9 @@ impl Mask {
     }
 
     /// Enters every pixel under the judged cells of `map` into `ranking`; only pixels in `cloth`
-    /// columns count. Defects are numbered from `first_defect`.
-    pub fn rank(
-        &self,
-        map: &ScoreMap,
-        cloth: std::ops::Range<usize>,
-        first_defect: usize,
-        ranking: &mut PixelRanking,
-    ) {
+    /// columns count.
+    pub fn rank(&self, map: &ScoreMap, cloth: std::ops::Range<usize>, ranking: &mut PixelRanking) {
+        let mut defects = vec![Vec::new(); self.n_defects()];
         for row in 0..map.scores.nrows() {
             for col in map.judged.clone() {
                 let score = map.scores[[row, col]];
@@ -111,15 +147,15 @@ impl Mask {
                     for x in left..right {
                         match self.defect_of[y * self.width + x] {
                             0 => n_good += 1,
-                            defect => {
-                                let defect = first_defect + defect as usize - 1;
-                                ranking.add_defective(score, defect, 1);
-                            }
+                            defect => defects[defect as usize - 1].push(score),
                         }
                     }
                 }
                 ranking.add_good(score, n_good);
             }
+        }
+        for scores in &defects {
+            ranking.add_defect(scores);
         }
     }
 
@@ -128,35 +164,6 @@ impl Mask {
         let (width, height) = (width as usize, height as usize);
         Self::of(&vec![false; width * height], width, height)
     }
-}
-
-fn masks_of(folder: &Path, image: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let stem = image
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default();
-    let listing = std::fs::read_dir(folder)
-        .with_context(|| format!("folder of masks {folder:?} cannot be read"))?;
-    let mut files = Vec::new();
-    for entry in listing {
-        let path = entry?.path();
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let belongs = name == stem
-            || name
-                .strip_prefix(stem)
-                .is_some_and(|rest| rest.starts_with("_mask"));
-        if belongs
-            && path
-                .extension()
-                .is_some_and(|ext| ext.eq_ignore_ascii_case("png"))
-        {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn read(file: &Path) -> anyhow::Result<GrayImage> {
@@ -197,7 +204,7 @@ mod tests {
         };
         let ranked = |cloth| {
             let mut ranking = PixelRanking::default();
-            truth.rank(&map, cloth, 5, &mut ranking);
+            truth.rank(&map, cloth, &mut ranking);
             ranking.auroc()
         };
         assert_eq!(ranked(1..8), None);
@@ -215,7 +222,8 @@ mod tests {
         save("a_mask1.png", 4);
         save("a_mask2.png", 4);
         save("ab.png", 4);
-        let find = |name, width| Mask::find(folder.path(), Path::new(name), width, 2);
+        let masks = MaskFolder::open(folder.path()).unwrap();
+        let find = |name, width| masks.find(Path::new(name), width, 2);
         assert_eq!(find("x/a.png", 4).unwrap().unwrap().n_defects(), 1);
         assert!(find("x/b.png", 4).unwrap().is_none());
         let error = find("x/a.png", 5).err().unwrap();

@@ -35,6 +35,8 @@ pub mod line;
 
 pub mod shelf;
 
+pub mod fitting;
+
 pub mod inspect;
 
 pub mod teach;

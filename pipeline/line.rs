@@ -30,8 +30,8 @@ use crate::tiles::{Numbered, Tiler, Work};
 
 /// Frames between capture and tiler.
 const FRAMES_DEPTH: usize = 2;
-/// Frames that wait at least in tiler and consumer while others are captured.
-const FRAMES_HELD: usize = 6;
+/// Frames that tiler and consumer hold while others are captured.
+const FRAMES_HELD: usize = 4;
 /// Pages that may wait for the disk before the line does.
 const PAGES_DEPTH: usize = 256;
 
@@ -67,15 +67,17 @@ pub fn run(
     } else {
         Policy::Block
     };
+    // One per item between tiler and consumer: what `reorder` holds back is bounded.
+    let n_tickets = 4 * n_workers + 4;
+    // A frame is at least two items, so the pool never runs dry before the tickets do.
     let pool = Pool::new(
-        FRAMES_HELD + FRAMES_DEPTH + n_workers,
+        FRAMES_HELD + FRAMES_DEPTH + n_tickets / 2,
         source.description().shape.n_bytes(),
     );
     let (frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
     let (work, work_rx) = channel("work", n_workers, Policy::Block);
     let (scored, scored_rx) = channel("scored", n_workers, Policy::Block);
-    // One per item between tiler and consumer: what `reorder` holds back is bounded.
-    let (tickets, returned) = bounded::<()>(4 * n_workers + 4);
+    let (tickets, returned) = bounded::<()>(n_tickets);
 
     std::thread::scope(|scope| {
         let frames_pool = pool.clone();
@@ -88,10 +90,9 @@ pub fn run(
         })?;
         let tiling = spawn(scope, "tiler".into(), move || {
             tile(tiler, &frames_rx, |numbered| {
-                let gone = |_| anyhow!("the stages behind the tiler are gone");
-                tickets.send(()).map_err(gone)?;
-                work.send(numbered)
-                    .map_err(|_| gone(crossbeam::channel::SendError(())))
+                let gone = || anyhow!("the stages behind the tiler are gone");
+                tickets.send(()).map_err(|_| gone())?;
+                work.send(numbered).map_err(|_| gone())
             })
         })?;
         let mut working = Vec::new();
@@ -127,11 +128,11 @@ pub fn run(
 /// # Errors
 /// The recorder's, if it failed, because `body` then only saw that it was gone; else `body`'s.
 pub fn recorded<T>(
-    store: Store,
+    store: &mut Store,
     run: RunId,
     announce: &mut (dyn FnMut(FlawId, &NewFlaw) + Send),
     body: impl FnOnce(&Tx<Page>) -> anyhow::Result<T>,
-) -> anyhow::Result<(Store, T)> {
+) -> anyhow::Result<T> {
     let (pages, pages_rx) = channel("pages", PAGES_DEPTH, Policy::Block);
     std::thread::scope(|scope| {
         let recording = spawn(scope, "record".into(), move || {
@@ -139,8 +140,8 @@ pub fn recorded<T>(
         })?;
         let done = body(&pages);
         drop(pages);
-        let store = join(recording)?;
-        Ok((store, done?))
+        join(recording)?;
+        done
     })
 }
 

@@ -5,8 +5,6 @@
 //! the mean share of each defect that is found, integrated over the false positive rate of
 //! pixels up to 0.3 and divided by 0.3.
 
-use std::collections::BTreeMap;
-
 /// Upper end of the false positive rate for AU-PRO.
 const PRO_LIMIT: f64 = 0.3;
 
@@ -26,16 +24,18 @@ pub fn auroc(items: impl IntoIterator<Item = (f32, f64, f64)>) -> Option<f64> {
     (good > 0.0 && defective > 0.0).then(|| won / (good * defective))
 }
 
-/// Pixels of any number of images by their scores, good ones counted, defective ones kept by
-/// defect.
+/// Pixels of any number of images, counted by their scores.
 ///
 /// Scores are told apart to about 0.05 %; closer ones are ties. That makes the memory that of
-/// the defects and of one table, however many images there are.
+/// three tables, 24 MB, however many images there are.
 pub struct PixelRanking {
     /// Good pixels per score, lowest first.
     n_good: Vec<u64>,
-    /// Defective pixels: score, number of the defect over all images, how many.
-    defective: Vec<(usize, usize, u32)>,
+    /// Defective pixels per score.
+    n_defective: Vec<u64>,
+    /// Shares of defects per score; all of them sum up to `n_defects`.
+    found: Vec<f64>,
+    n_defects: usize,
 }
 
 /// Bits of a score that are told apart: sign, exponent and eleven of the mantissa.
@@ -45,7 +45,9 @@ impl Default for PixelRanking {
     fn default() -> Self {
         Self {
             n_good: vec![0; 1 << SCORE_BITS],
-            defective: Vec::new(),
+            n_defective: vec![0; 1 << SCORE_BITS],
+            found: vec![0.0; 1 << SCORE_BITS],
+            n_defects: 0,
         }
     }
 }
@@ -56,38 +58,36 @@ impl PixelRanking {
         self.n_good[rank_of(score)] += u64::from(n);
     }
 
-    /// Counts `n` pixels of one score in one defect.
-    pub fn add_defective(&mut self, score: f32, defect: usize, n: u32) {
-        self.defective.push((rank_of(score), defect, n));
+    /// Counts one whole defect, given the score of each of its pixels.
+    pub fn add_defect(&mut self, scores: &[f32]) {
+        let share = 1.0 / scores.len().max(1) as f64;
+        self.n_defects += usize::from(!scores.is_empty());
+        for score in scores {
+            let rank = rank_of(*score);
+            self.n_defective[rank] += 1;
+            self.found[rank] += share;
+        }
     }
 
     /// AUROC of pixels; `None` when one side is empty.
     pub fn auroc(&self) -> Option<f64> {
-        let good = self.n_good.iter().enumerate().filter(|(_, n)| **n > 0);
-        let good = good.map(|(rank, n)| (rank as f32, *n as f64, 0.0));
-        let defective = self.defective.iter();
-        let defective = defective.map(|(rank, _, n)| (*rank as f32, 0.0, f64::from(*n)));
-        auroc(good.chain(defective))
+        let counts = self.n_good.iter().zip(&self.n_defective).enumerate();
+        let counts = counts.filter(|(_, (good, defective))| **good + **defective > 0);
+        auroc(
+            counts.map(|(rank, (good, defective))| (rank as f32, *good as f64, *defective as f64)),
+        )
     }
 
     /// AU-PRO; `None` without a defect or without good pixels.
     pub fn au_pro(&self) -> Option<f64> {
         let n_good = self.n_good.iter().sum::<u64>() as f64;
-        let mut sizes: BTreeMap<usize, f64> = BTreeMap::new();
-        for (_, defect, n) in &self.defective {
-            *sizes.entry(*defect).or_insert(0.0) += f64::from(*n);
-        }
-        if sizes.is_empty() || n_good == 0.0 {
+        if self.n_defects == 0 || n_good == 0.0 {
             return None;
         }
-        let mut found_at: BTreeMap<usize, f64> = BTreeMap::new();
-        for (rank, defect, n) in &self.defective {
-            *found_at.entry(*rank).or_insert(0.0) += f64::from(*n) / sizes[defect];
-        }
-        let n_defects = sizes.len() as f64;
+        let n_defects = self.n_defects as f64;
         let (mut rate, mut overlap, mut area) = (0.0, 0.0, 0.0);
-        for (rank, n) in self.n_good.iter().enumerate().rev() {
-            let found = found_at.get(&rank).copied().unwrap_or(0.0) / n_defects;
+        for (n, found) in self.n_good.iter().zip(&self.found).rev() {
+            let found = found / n_defects;
             if *n == 0 && found == 0.0 {
                 continue;
             }
@@ -122,13 +122,14 @@ fn rank_of(score: f32) -> usize {
 mod tests {
     use super::*;
 
-    fn ranking(good: &[(f32, u32)], defective: &[(f32, usize, u32)]) -> PixelRanking {
+    /// Good pixels and defects, each of one score.
+    fn ranking(good: &[(f32, u32)], defects: &[(f32, usize)]) -> PixelRanking {
         let mut ranking = PixelRanking::default();
         for (score, n) in good {
             ranking.add_good(*score, *n);
         }
-        for (score, defect, n) in defective {
-            ranking.add_defective(*score, *defect, *n);
+        for (score, n) in defects {
+            ranking.add_defect(&vec![*score; *n]);
         }
         ranking
     }
@@ -153,10 +154,10 @@ mod tests {
 
     #[test]
     fn au_pro_of_a_perfect_map_is_one_and_of_a_reversed_one_zero() {
-        let perfect = ranking(&[(1.0, 90)], &[(2.0, 0, 10)]);
+        let perfect = ranking(&[(1.0, 90)], &[(2.0, 10)]);
         assert!((perfect.au_pro().unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(perfect.auroc(), Some(1.0));
-        let reversed = ranking(&[(2.0, 90)], &[(1.0, 0, 10)]);
+        let reversed = ranking(&[(2.0, 90)], &[(1.0, 10)]);
         assert!(reversed.au_pro().unwrap() < 1e-12);
         assert_eq!(reversed.auroc(), Some(0.0));
         assert_eq!(ranking(&[(1.0, 5)], &[]).au_pro(), None);
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn au_pro_counts_defects_not_pixels() {
         // The large defect is found before any good pixel, the small one never.
-        let ranking = ranking(&[(2.0, 100)], &[(3.0, 0, 1000), (1.0, 1, 1)]);
+        let ranking = ranking(&[(2.0, 100)], &[(3.0, 1000), (1.0, 1)]);
         assert!((ranking.au_pro().unwrap() - 0.5).abs() < 1e-9);
     }
 

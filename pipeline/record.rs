@@ -52,11 +52,11 @@ const MOST_PAGES: usize = 64;
 /// # Errors
 /// When the store refuses; what was announced is in it.
 pub fn record(
-    mut store: Store,
+    store: &mut Store,
     run: RunId,
     pages: &Receiver<Page>,
     announce: &mut dyn FnMut(FlawId, &NewFlaw),
-) -> anyhow::Result<Store> {
+) -> anyhow::Result<()> {
     while let Ok(first) = pages.recv() {
         let mut batch = Batch::default();
         let rest = pages.try_iter().take(MOST_PAGES - 1);
@@ -73,7 +73,7 @@ pub fn record(
             announce(id, flaw);
         }
     }
-    Ok(store)
+    Ok(())
 }
 
 fn add(batch: &mut Batch, page: Page) -> anyhow::Result<()> {

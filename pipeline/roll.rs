@@ -56,11 +56,12 @@ impl Ledger {
         }
     }
 
-    /// Enters a frame whose scores have come.
+    /// Enters a frame whose scores have come, as `state` where a tile's scores came and as failed
+    /// where they did not.
     ///
     /// # Errors
     /// When a length is beyond what `i64` micrometres can count.
-    pub fn frame(&mut self, seen: &SeenFrame) -> anyhow::Result<Vec<Cover>> {
+    pub fn frame(&mut self, seen: &SeenFrame, state: CoverState) -> anyhow::Result<Vec<Cover>> {
         let frame = &seen.head.frame;
         let width = self.geometry.width_px();
         let mut cover = Vec::new();
@@ -70,22 +71,12 @@ impl Ledger {
             let mut from = cloth.left();
             self.enter(band.clone(), 0..from, CoverState::Beside, &mut cover)?;
             for columns in failed {
-                self.enter(
-                    band.clone(),
-                    from..columns.start,
-                    CoverState::Inspected,
-                    &mut cover,
-                )?;
+                self.enter(band.clone(), from..columns.start, state, &mut cover)?;
                 from = columns.end;
                 let gap = CoverState::Gap(GapReason::WorkerFailed);
                 self.enter(band.clone(), columns, gap, &mut cover)?;
             }
-            self.enter(
-                band.clone(),
-                from..cloth.right(),
-                CoverState::Inspected,
-                &mut cover,
-            )?;
+            self.enter(band.clone(), from..cloth.right(), state, &mut cover)?;
             self.enter(band, cloth.right()..width, CoverState::Beside, &mut cover)?;
         }
         Ok(cover)
@@ -186,10 +177,8 @@ fn bands(
     ticks: &Range<i64>,
     cloth: Range<usize>,
 ) -> Vec<(Range<i64>, Vec<Range<u32>>)> {
-    let frame = &seen.head.frame;
-    let ticks_per_line = ticks_per_line(&frame.ticks, frame.height());
     let at_row = |row: usize| {
-        let tick = frame.ticks.start + (row * CELL_PX) as i64 * ticks_per_line;
+        let tick = seen.head.tick_of_line(row * CELL_PX);
         tick.clamp(ticks.start, ticks.end)
     };
     let failed: Vec<(Range<i64>, Range<u32>)> = seen
@@ -223,9 +212,4 @@ fn bands(
             (cut[0]..cut[1], columns)
         })
         .collect()
-}
-
-/// Encoder ticks from one line of a frame to the next.
-pub fn ticks_per_line(ticks: &Range<i64>, height: u32) -> i64 {
-    (ticks.end - ticks.start) / i64::from(height.max(1))
 }

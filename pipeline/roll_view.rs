@@ -141,7 +141,8 @@ impl RollView {
                 .iter()
                 .filter(|cell| cell.state == *wanted)
                 .map(|cell| mm2(cell.rect.area_um2()))
-                .sum()
+                // The sum of nothing would be -0.0.
+                .fold(0.0, |sum, area| sum + area)
         };
         RollReport {
             roll: self.run.roll_number.to_string(),

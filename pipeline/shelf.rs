@@ -20,8 +20,10 @@ impl Shelf {
     pub fn new(folder: Option<&Path>, url: &str) -> Self {
         let beside = || {
             let file = url.strip_prefix("sqlite:").unwrap_or(url);
-            let folder = Path::new(file).parent().unwrap_or(Path::new(""));
-            folder.join("articles")
+            // A store that is no file has nothing beside it; its models lie here.
+            let is_file = !file.contains("://") && file != ":memory:";
+            let folder = Path::new(file).parent().filter(|_| is_file);
+            folder.unwrap_or(Path::new("")).join("articles")
         };
         Self {
             folder: folder.map_or_else(beside, Path::to_owned),

@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use camera::{
-    Captured, Description, FrameShape, ImageFolder, Loom, LoomSettings, Lost, LostReason, Pool,
-    Source, image_files, load_image,
+    Captured, Description, ImageFolder, Loom, LoomSettings, Lost, LostReason, Pool, Source,
+    image_files, load_image,
 };
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
@@ -112,11 +112,6 @@ impl LooseImages {
     /// The files, in the order of their frames.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
-    }
-
-    /// Shape of the first image.
-    pub fn shape(&self) -> FrameShape {
-        self.description.shape
     }
 }
 

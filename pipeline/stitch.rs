@@ -12,12 +12,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
 
 use calibration::{LaneGeometry, Um, WebRect};
 use models::CELL_PX;
 
 use crate::flaws::{BRIDGED_CELLS, Groups, Region, RimCell};
+use crate::tiles::tick_of_line;
 
 /// One connected place of the web that is not usual; a defect when its score is above 1.0.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,10 +98,8 @@ const WARP_LINE_UM: i64 = 30_000;
 pub struct FramePlace<'a> {
     /// The lane.
     pub geometry: &'a LaneGeometry,
-    /// Tick of the first line.
-    pub first_tick: i64,
-    /// Ticks per line.
-    pub ticks_per_line: i64,
+    /// Encoder positions, first line to one past the last.
+    pub ticks: Range<i64>,
     /// Lines of the frame.
     pub height: usize,
     /// Whether it goes on where the frame before ended.
@@ -174,6 +174,11 @@ impl Stitch {
         Ok(ended)
     }
 
+    /// Whether a flaw, not only a candidate, reaches the end of what was seen.
+    pub fn is_flaw_running(&self) -> bool {
+        self.open.iter().any(|open| open.flaw.score > 1.0)
+    }
+
     /// Ends all open flaws: the roll, or the cloth that can be seen, has ended.
     pub fn finish(&mut self) -> Vec<Flaw> {
         let mut ended: Vec<Flaw> = self.open.drain(..).map(|open| open.flaw).collect();
@@ -217,10 +222,7 @@ fn touches(bottom: &[RimCell], top: &[RimCell]) -> bool {
 impl FramePlace<'_> {
     /// The box of a region on the web.
     pub fn rect(&self, region: &Region) -> anyhow::Result<WebRect> {
-        let tick = |row: usize| {
-            let line = (row * CELL_PX).min(self.height) as i64;
-            self.first_tick + line * self.ticks_per_line
-        };
+        let tick = |row: usize| tick_of_line(&self.ticks, self.height, row * CELL_PX);
         let column = |col: usize| ((col * CELL_PX) as u32).min(self.geometry.width_px());
         Ok(self.geometry.rect(
             tick(region.rows.start)..tick(region.rows.end),
@@ -229,7 +231,9 @@ impl FramePlace<'_> {
     }
 
     fn area_um2(&self, region: &Region) -> i64 {
-        let along = self.geometry.um_per_tick() * (self.ticks_per_line * CELL_PX as i64) as f64;
+        let n_ticks = (self.ticks.end - self.ticks.start) as f64;
+        let ticks_per_cell = n_ticks * CELL_PX as f64 / self.height.max(1) as f64;
+        let along = self.geometry.um_per_tick() * ticks_per_cell;
         let across = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
         (region.n_cells as f64 * along * across).round() as i64
     }
@@ -260,8 +264,7 @@ mod tests {
             let height = drawing.len() * CELL_PX;
             let place = FramePlace {
                 geometry: &geometry,
-                first_tick,
-                ticks_per_line: 1,
+                ticks: first_tick..first_tick + height as i64,
                 height,
                 joins_above: joined && first_tick > 0,
             };

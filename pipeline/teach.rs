@@ -14,17 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use calibration::{Evener, FlatField, FlatFieldEstimator, find_cloth};
-use camera::{Captured, Frame, Pool};
+use camera::{Captured, Pool};
 use models::onnx::Runtime;
 use models::teach::{REFERENCE, Rehearsal, Teacher};
 use models::{
-    Article, BackboneFile, CELL_PX, Channels, FalseAlarms, PASSPORT_FORMAT, Passport, Scorer,
-    Taught, write_article,
+    Article, BackboneFile, Channels, FalseAlarms, PASSPORT_FORMAT, Passport, Scorer, Taught,
+    write_article,
 };
 use ndarray::Array3;
 
 use crate::config::Station;
-use crate::inspect::channels_of;
+use crate::fitting::{camera_channels, model_channels};
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Line};
 use crate::source::SourceSpec;
@@ -89,18 +89,15 @@ pub fn teach(
     let first = teaching.source.open()?;
     let description = first.description().clone();
     drop(first);
-    let channels = match description.shape.channels {
-        camera::Channels::Grey => Channels::Grey,
-        camera::Channels::Rgb => Channels::Rgb,
-    };
+    let channels = model_channels(description.shape.channels);
     let flat_field = find_flat_field(teaching, progress)?;
     let correction = Correction {
-        channels: channels_of(channels),
+        channels: camera_channels(channels),
         flat_field,
         light: teaching.station.light,
         joints: Joints::Measured,
     };
-    let mm_per_row = teaching.station.lane.mm_per_line * CELL_PX as f64;
+    let mm_per_row = teaching.station.lane.mm_per_cell_row();
     let n_features = teaching.backbone.describe(channels)?.n_features;
 
     let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row);
@@ -312,20 +309,13 @@ impl<'a> Golden<'a> {
             .even(
                 frame,
                 cloth,
-                flat_field_for(self.correction, frame),
+                self.correction.flat_field_for(frame),
                 self.correction.channels,
             )
             .context("a golden tile could not be cut")?;
         self.tiles.push(even.planes);
         Ok(())
     }
-}
-
-fn flat_field_for<'a>(correction: &'a Correction, frame: &Frame) -> Option<&'a FlatField> {
-    correction
-        .flat_field
-        .as_ref()
-        .filter(|field| field.width() == frame.width())
 }
 
 fn now() -> String {

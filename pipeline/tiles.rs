@@ -45,6 +45,8 @@ pub enum GapReason {
     TooDark,
     /// The frame shows nothing that looks like cloth.
     NoCloth,
+    /// So much was flagged that it says nothing of single flaws: wrong cloth, or bad light.
+    TooManyFlaws,
     /// An inference worker failed on it.
     WorkerFailed,
 }
@@ -60,6 +62,7 @@ impl GapReason {
             GapReason::Saturated => "saturated",
             GapReason::TooDark => "too_dark",
             GapReason::NoCloth => "no_cloth",
+            GapReason::TooManyFlaws => "too_many_flaws",
             GapReason::WorkerFailed => "worker_failed",
         }
     }
@@ -142,11 +145,24 @@ impl FrameHead {
         )
     }
 
+    /// Encoder position where a line begins; one past the last line is where the frame ends.
+    pub fn tick_of_line(&self, line: usize) -> i64 {
+        tick_of_line(&self.frame.ticks, self.frame.height() as usize, line)
+    }
+
     /// Columns of cells that hold cloth.
     pub fn judged(&self) -> Range<usize> {
         let columns = self.cloth.columns();
         columns.start / CELL_PX..columns.end.div_ceil(CELL_PX)
     }
+}
+
+/// Where line `line` of `height` begins in `ticks`; exact at both ends, whatever the division.
+pub fn tick_of_line(ticks: &Range<i64>, height: usize, line: usize) -> i64 {
+    let length = i128::from(ticks.end) - i128::from(ticks.start);
+    let along = length * line.min(height) as i128 / height.max(1) as i128;
+    // Not longer than the frame, so it fits.
+    ticks.start + along as i64
 }
 
 /// Cloth that could not be looked at.
@@ -186,6 +202,14 @@ pub struct Correction {
     pub light: LightLimits,
     /// Whether frames may continue each other.
     pub joints: Joints,
+}
+
+impl Correction {
+    /// The fixed pattern, where `frame` is as wide as the frames it was found on.
+    pub fn flat_field_for(&self, frame: &Frame) -> Option<&FlatField> {
+        let field = self.flat_field.as_ref();
+        field.filter(|field| field.width() == frame.width())
+    }
 }
 
 /// Cuts the frames of one lane into tiles.
@@ -301,11 +325,7 @@ impl Tiler {
             return Ok(missed(frame, reason, describe(&facts)));
         };
         let mut even = self.spare.pop().unwrap_or_else(EvenFrame::empty);
-        let flat_field = self
-            .correction
-            .flat_field
-            .as_ref()
-            .filter(|field| field.width() == frame.width());
+        let flat_field = self.correction.flat_field_for(&frame);
         self.evener
             .even_into(&frame, cloth, flat_field, wanted, &mut even)?;
         if let Some(fault) = self.correction.light.judge(&even.facts) {

@@ -119,7 +119,7 @@ fn one_onnx_session_and_eight_that_dawdle_leave_the_same_store() {
     };
     let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();
     let run = |n_workers, seed| {
-        let scorers = selvedge::inspect::scorers_of(&taught.article, &runtime, n_workers).unwrap();
+        let scorers = selvedge::fitting::scorers_of(&taught.article, &runtime, n_workers).unwrap();
         let mut settings = LoomSettings::new(5)
             .with_flaw(FlawKind::Hole, 100..140, 700..740, 3.0)
             .with_flaw(FlawKind::Stain, 200..700, 1300..1320, 4.0);

@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 use camera::Source;
 use models::{Article, Scorer};
 use selvedge::config::Station;
-use selvedge::inspect::{Inspection, Watch, inspect};
+use selvedge::inspect::{Inspection, inspect};
 use store::{
-    CoverState, CoverageCell, Crop, EventSeverity, FlawId, Name, NewFlaw, NewModel, Rect, Run,
-    RunId, RunState, Store,
+    CoverState, CoverageCell, Crop, EventSeverity, Name, NewModel, Rect, Run, RunId, RunState,
+    Store,
 };
 
 /// A run as its store tells it.
@@ -190,13 +190,7 @@ pub(crate) fn inspected_into(
         device: "test".to_owned(),
         stop,
     };
-    inspect(inspection, source, store, &mut Nobody, &mut |_| {}).unwrap()
-}
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn flaw(&mut self, _id: FlawId, _flaw: &NewFlaw) {}
+    inspect(inspection, source, store, &mut |_, _| {}, &mut || {}).unwrap()
 }
 
 fn facts(run: &Run) -> Vec<String> {

@@ -23,7 +23,7 @@ use image::{ExtendedColorType, save_buffer};
 use models::onnx::Runtime;
 use models::{Article, BackboneFile, FalseAlarms};
 use selvedge::config::Station;
-use selvedge::inspect::correction_for;
+use selvedge::fitting::correction_for;
 use selvedge::source::{LOOM_MM_PER_PX, SourceSpec};
 use selvedge::teach::{Teaching, teach};
 use selvedge::tiles::{Joints, Tiler};

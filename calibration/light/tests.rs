@@ -2,6 +2,8 @@
 //!
 //! Frames are computed; nothing here depends on an image file.
 
+use ndarray::s;
+
 use super::*;
 use crate::picture::{frame, noise, picture, table, weave};
 
@@ -171,7 +173,10 @@ fn light_is_counted_on_cloth_alone() {
 
 #[test]
 fn glare_and_darkness_are_judged_at_their_limits() {
-    let limits = LightLimits::default();
+    let limits = LightLimits {
+        max_saturated_share: 0.5,
+        min_mean_level: 8.0,
+    };
     let judge = |mean_level, saturated_share| {
         limits.judge(&LightFacts {
             mean_level,

@@ -12,11 +12,12 @@ use camera::{FlawKind, Loom, LoomSettings, PlantedFlaw, Source};
 use clap::Args;
 use models::onnx::Runtime;
 
-use super::inspect::Announce;
+use super::inspect::announce;
 use super::progress::Progress;
 use super::teach::{TeachArgs, teach_and_keep};
 use super::{Outcome, Place, Sight, look, name, say, teach};
-use crate::inspect::{Inspection, inspect, scorers_of};
+use crate::fitting::scorers_of;
+use crate::inspect::{Inspection, inspect};
 use crate::picture::draw;
 use crate::roll_view::{FlawReport, RollView};
 use crate::source::{LOOM_MM_PER_PX, SourceSpec};
@@ -102,8 +103,8 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         inspection,
         Box::new(loom),
         store,
-        &mut Announce,
-        &mut |_| {
+        &mut announce,
+        &mut || {
             progress.step();
         },
     )?;

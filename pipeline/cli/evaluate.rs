@@ -9,7 +9,7 @@ use models::onnx::Runtime;
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
 use crate::evaluate::{Evaluation, Label, evaluate};
-use crate::inspect::{check_scale, scorers_of};
+use crate::fitting::{check_scale, scorers_of};
 
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArgs {

@@ -8,7 +8,8 @@ use store::{FlawId, NewFlaw};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, look, name, say_json};
-use crate::inspect::{Inspection, Watch, inspect, scorers_of};
+use crate::fitting::{check_scale, scorers_of};
+use crate::inspect::{Inspection, inspect};
 use crate::roll_view::RollView;
 use crate::source::SourceSpec;
 
@@ -35,10 +36,11 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let article = name(&args.article, "article")?;
     let roll = name(&args.roll, "roll")?;
+    // Looked at first: a mistyped store must not be made.
+    let model = args.place.shelf().active(&args.place.look()?, &article)?;
     let store = args.place.open()?;
-    let model = args.place.shelf().active(&store, &article)?;
     let station = args.sight.station(model.passport().mm_per_px)?;
-    crate::inspect::check_scale(&model, &station)?;
+    check_scale(&model, &station)?;
     let source = args.from.open()?;
     let runtime = Runtime::load()?;
     let scorers = scorers_of(&model, &runtime, args.sight.n_workers()?)?;
@@ -53,7 +55,7 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", source.description().n_frames);
-    let (store, run) = inspect(inspection, source, store, &mut Announce, &mut |_| {
+    let (store, run) = inspect(inspection, source, store, &mut announce, &mut || {
         progress.step();
     })?;
     drop(progress);
@@ -70,17 +72,13 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     })
 }
 
-/// Tells the log of each flaw that is in the store.
-pub(super) struct Announce;
-
-impl Watch for Announce {
-    fn flaw(&mut self, id: FlawId, flaw: &NewFlaw) {
-        tracing::info!(
-            %id,
-            class = flaw.class,
-            along_mm = flaw.rect.along().start / 1000,
-            across_mm = flaw.rect.across().start / 1000,
-            "flaw"
-        );
-    }
+/// Tells the log of a flaw that is in the store.
+pub(super) fn announce(id: FlawId, flaw: &NewFlaw) {
+    tracing::info!(
+        %id,
+        class = flaw.class,
+        along_mm = flaw.rect.along().start / 1000,
+        across_mm = flaw.rect.across().start / 1000,
+        "flaw"
+    );
 }

@@ -13,6 +13,8 @@ use crate::teach::{Pass, TaughtArticle, Teaching, teach};
 
 /// Scale that is taken when none is given.
 const USUAL_MM_PER_PX: f64 = 0.2;
+/// Rates of false alarms that can be asked for, per 100 m².
+const FALSE_ALARMS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
 /// The network under every article.
 pub(super) const BACKBONE: &str = "efficientnet_lite0";
 
@@ -64,9 +66,11 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
 /// Teaches, keeps the model, makes it active.
 pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<TaughtArticle> {
     anyhow::ensure!(
-        args.false_alarms.is_finite() && args.false_alarms > 0.0,
-        "found --false-alarms {}, expected a positive number per 100 m²",
-        args.false_alarms
+        FALSE_ALARMS.contains(&args.false_alarms),
+        "found --false-alarms {}, expected {} to {} per 100 m²",
+        args.false_alarms,
+        FALSE_ALARMS.start(),
+        FALSE_ALARMS.end()
     );
     let article = name(&args.article, "article")?;
     let station = args.sight.station(USUAL_MM_PER_PX)?;

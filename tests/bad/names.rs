@@ -64,7 +64,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             stop: &AtomicBool::new(false),
         };
         let source = crate::texture::loom(good_frames(2));
-        selvedge::inspect::inspect(inspection, source, store, &mut Nobody, &mut |_| {}).unwrap();
+        selvedge::inspect::inspect(inspection, source, store, &mut |_, _| {}, &mut || {}).unwrap();
         let told = mill.run(&["roll", trick, "--json"]);
         assert_eq!(told.json(told.code)["roll"], trick);
     }
@@ -99,10 +99,4 @@ fn an_article_name_that_is_a_path_is_refused_before_anything_is_made() {
         inspect(&mill, article, Path::new("loom:1")).refuses(&["expected"]);
         assert!(!mill.path().join("articles").exists());
     }
-}
-
-struct Nobody;
-
-impl selvedge::inspect::Watch for Nobody {
-    fn flaw(&mut self, _id: store::FlawId, _flaw: &store::NewFlaw) {}
 }

@@ -36,7 +36,7 @@ fn recorded(n_pages: usize, seed: u64, cuts: &[usize]) -> Told {
             next += 1;
         }
         drop(pages);
-        store = record(store, run, &pages_rx, &mut |_, _| {}).unwrap();
+        record(&mut store, run, &pages_rx, &mut |_, _| {}).unwrap();
     }
     assert_eq!(next as usize, n_pages);
     Told::of(&store, run)

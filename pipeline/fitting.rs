@@ -1,0 +1,82 @@
+//! A model fitted to a station: what must agree, and how frames are corrected for it.
+//!
+//! Inspection, evaluation and teaching all begin here, so that they cannot differ in it.
+
+use anyhow::{Context, ensure};
+use calibration::FlatField;
+use models::onnx::Runtime;
+use models::{Article, Scorer};
+
+use crate::config::Station;
+use crate::tiles::{Correction, Joints};
+
+/// Difference between taught and given scale that a model bears.
+const SCALE_TOLERANCE: f64 = 0.02;
+
+/// One session per worker on `model`, each checked against the golden tiles.
+///
+/// # Errors
+/// What the model or the runtime says.
+pub fn scorers_of(
+    model: &Article,
+    runtime: &Runtime,
+    n_workers: usize,
+) -> anyhow::Result<Vec<Box<dyn Scorer>>> {
+    (0..n_workers)
+        .map(|_| Ok(Box::new(model.scorer(runtime)?) as Box<dyn Scorer>))
+        .collect()
+}
+
+/// How frames are corrected for a model.
+///
+/// # Errors
+/// When the passport's flat field is damaged.
+pub fn correction_for(
+    model: &Article,
+    station: &Station,
+    joints: Joints,
+) -> anyhow::Result<Correction> {
+    let passport = model.passport();
+    let flat_field: Option<FlatField> = passport
+        .flat_field
+        .clone()
+        .map(serde_json::from_value)
+        .transpose()
+        .context("the passport's flat field cannot be read")?;
+    Ok(Correction {
+        channels: camera_channels(passport.channels),
+        flat_field,
+        light: station.light,
+        joints,
+    })
+}
+
+/// The camera's word for a passport's channels.
+pub fn camera_channels(channels: models::Channels) -> camera::Channels {
+    match channels {
+        models::Channels::Grey => camera::Channels::Grey,
+        models::Channels::Rgb => camera::Channels::Rgb,
+    }
+}
+
+/// Refuses a scale that is not the taught one.
+///
+/// # Errors
+/// With both scales.
+pub fn check_scale(model: &Article, station: &Station) -> anyhow::Result<()> {
+    let (taught, given) = (model.passport().mm_per_px, station.lane.mm_per_px);
+    ensure!(
+        (given / taught - 1.0).abs() <= SCALE_TOLERANCE,
+        "the model of article {:?} was taught at {taught} mm per pixel, found {given}: teach the article at this scale, or set the camera to the taught one",
+        model.passport().article
+    );
+    Ok(())
+}
+
+/// The passport's word for a camera's channels.
+pub fn model_channels(channels: camera::Channels) -> models::Channels {
+    match channels {
+        camera::Channels::Grey => models::Channels::Grey,
+        camera::Channels::Rgb => models::Channels::Rgb,
+    }
+}
