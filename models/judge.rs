@@ -211,5 +211,4 @@ fn usual_of(judgement: &Judgement, cols: usize, col: usize) -> f32 {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;
