@@ -125,25 +125,7 @@ pub fn read_model(bytes: &[u8]) -> Result<ModelProto, GraphError> {
 /// float tensor inside the file, [`GraphError::WrongLength`] when its data does
 /// not fill its shape.
 pub fn initializer(model: &ModelProto, name: &str) -> Result<ArrayD<f32>, GraphError> {
-    let tensor = find(model, name)?;
-    let bytes_per_item = 4;
-    let (shape, raw) = checked(
-        tensor,
-        name,
-        DataType::Float,
-        bytes_per_item,
-        tensor.float_data.len(),
-    )?;
-    let items = match raw {
-        Some(raw) => raw
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|item| f32::from_le_bytes(*item))
-            .collect(),
-        None => tensor.float_data.clone(),
-    };
-    shaped(tensor, name, shape, items)
+    constant(model, name)
 }
 
 /// The integer constant `name` of a model, in its own shape.
@@ -151,25 +133,60 @@ pub fn initializer(model: &ModelProto, name: &str) -> Result<ArrayD<f32>, GraphE
 /// # Errors
 /// As for [`initializer`], with 64-bit integers in place of floats.
 pub fn initializer_i64(model: &ModelProto, name: &str) -> Result<ArrayD<i64>, GraphError> {
+    constant(model, name)
+}
+
+/// A type of number that constants are read as.
+trait Element: Clone + Sized {
+    /// How ONNX calls it.
+    const KIND: DataType;
+    /// What an error says was expected.
+    const EXPECTED: &'static str;
+
+    /// The numbers of `tensor` that are not in its raw bytes.
+    fn typed(tensor: &TensorProto) -> &[Self];
+
+    /// The numbers in `raw`, little-endian.
+    fn from_raw(raw: &[u8]) -> Vec<Self>;
+}
+
+impl Element for f32 {
+    const KIND: DataType = DataType::Float;
+    const EXPECTED: &'static str = "a float tensor";
+
+    fn typed(tensor: &TensorProto) -> &[Self] {
+        &tensor.float_data
+    }
+
+    fn from_raw(raw: &[u8]) -> Vec<Self> {
+        let items = raw.as_chunks().0.iter();
+        items.map(|item| Self::from_le_bytes(*item)).collect()
+    }
+}
+
+impl Element for i64 {
+    const KIND: DataType = DataType::Int64;
+    const EXPECTED: &'static str = "an Int64 tensor";
+
+    fn typed(tensor: &TensorProto) -> &[Self] {
+        &tensor.int64_data
+    }
+
+    fn from_raw(raw: &[u8]) -> Vec<Self> {
+        let items = raw.as_chunks().0.iter();
+        items.map(|item| Self::from_le_bytes(*item)).collect()
+    }
+}
+
+fn constant<T: Element>(model: &ModelProto, name: &str) -> Result<ArrayD<T>, GraphError> {
     let tensor = find(model, name)?;
-    let bytes_per_item = 8;
-    let (shape, raw) = checked(
-        tensor,
-        name,
-        DataType::Int64,
-        bytes_per_item,
-        tensor.int64_data.len(),
-    )?;
-    let items = match raw {
-        Some(raw) => raw
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|item| i64::from_le_bytes(*item))
-            .collect(),
-        None => tensor.int64_data.clone(),
+    let shape = checked::<T>(tensor, name)?;
+    let items = match &tensor.raw_data {
+        Some(raw) => T::from_raw(raw),
+        None => T::typed(tensor).to_vec(),
     };
-    shaped(tensor, name, shape, items)
+    let found = items.len() * size_of::<T>();
+    ArrayD::from_shape_vec(IxDyn(&shape), items).map_err(|_| wrong_length(tensor, name, found))
 }
 
 fn find<'a>(model: &'a ModelProto, name: &str) -> Result<&'a TensorProto, GraphError> {
@@ -185,14 +202,8 @@ fn find<'a>(model: &'a ModelProto, name: &str) -> Result<&'a TensorProto, GraphE
         })
 }
 
-/// Shape and raw bytes of a tensor whose type, place and length are right.
-fn checked<'a>(
-    tensor: &'a TensorProto,
-    name: &str,
-    expected: DataType,
-    bytes_per_item: usize,
-    n_typed: usize,
-) -> Result<(Vec<usize>, Option<&'a [u8]>), GraphError> {
+/// The shape of a tensor whose type, place and length are right.
+fn checked<T: Element>(tensor: &TensorProto, name: &str) -> Result<Vec<usize>, GraphError> {
     let wrong = |found: String, expected| GraphError::WrongKind {
         name: name.to_owned(),
         found,
@@ -201,55 +212,37 @@ fn checked<'a>(
     if tensor.data_location.unwrap_or(0) != 0 || !tensor.external_data.is_empty() {
         return Err(wrong("in another file".to_owned(), "inside the model file"));
     }
-    if tensor.data_type != Some(expected as i32) {
+    if tensor.data_type != Some(T::KIND as i32) {
         let found = match tensor.data_type.map(DataType::try_from) {
             Some(Ok(kind)) => format!("{kind:?}"),
             Some(Err(_)) | None => format!("type number {:?}", tensor.data_type),
         };
-        return Err(wrong(
-            found,
-            if expected == DataType::Float {
-                "a float tensor"
-            } else {
-                "an Int64 tensor"
-            },
-        ));
+        return Err(wrong(found, T::EXPECTED));
     }
     let found = tensor
         .raw_data
         .as_ref()
-        .map_or(n_typed.saturating_mul(bytes_per_item), Vec::len);
-    let wrong_length = || GraphError::WrongLength {
-        name: name.to_owned(),
-        shape: tensor.dims.clone(),
-        found,
-    };
+        .map_or(size_of_val(T::typed(tensor)), Vec::len);
     let shape: Vec<usize> = tensor
         .dims
         .iter()
-        .map(|dim| usize::try_from(*dim).map_err(|_| wrong_length()))
+        .map(|dim| usize::try_from(*dim).map_err(|_| wrong_length(tensor, name, found)))
         .collect::<Result<_, _>>()?;
     let needed = shape
         .iter()
-        .try_fold(bytes_per_item, |product, dim| product.checked_mul(*dim));
+        .try_fold(size_of::<T>(), |product, dim| product.checked_mul(*dim));
     if needed != Some(found) {
-        return Err(wrong_length());
+        return Err(wrong_length(tensor, name, found));
     }
-    Ok((shape, tensor.raw_data.as_deref()))
+    Ok(shape)
 }
 
-fn shaped<T>(
-    tensor: &TensorProto,
-    name: &str,
-    shape: Vec<usize>,
-    items: Vec<T>,
-) -> Result<ArrayD<T>, GraphError> {
-    let found = items.len() * size_of::<T>();
-    ArrayD::from_shape_vec(IxDyn(&shape), items).map_err(|_| GraphError::WrongLength {
+fn wrong_length(tensor: &TensorProto, name: &str, found: usize) -> GraphError {
+    GraphError::WrongLength {
         name: name.to_owned(),
         shape: tensor.dims.clone(),
         found,
-    })
+    }
 }
 
 /// Messages of the format, as far as the walk needs to tell them apart.
