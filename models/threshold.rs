@@ -22,26 +22,36 @@ const THIN_SHARE: f64 = 0.05;
 /// Expected number of flagged blocks, in all that was seen, that evidence can vouch for.
 const VOUCHED_BLOCKS: f64 = 0.5;
 
+/// Shares of blocks beyond which numbers mean nothing: one in more cloth than will ever be
+/// woven, and all but one in as much. Within them everything in [`Evidence`] is finite.
+const SHARES: (f64, f64) = (1e-15, 1.0 - 1e-15);
+
+/// Areas of a block, in m², within which everything in [`Evidence`] is finite.
+const BLOCKS_M2: (f64, f64) = (1e-9, 1e9);
+
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FalseAlarms {
-    /// False alarms per 100 m² of good cloth.
+    /// False alarms per 100 m² of good cloth; what is no number or below zero counts as zero.
     pub per_100_m2: f64,
 }
 
 /// The threshold for `asked`, from each block's highest score (at least two, all positive)
-/// and the blocks' mean area in square metres.
+/// and the blocks' mean area in square metres. The threshold is positive, and it and the
+/// evidence are finite, whatever was asked for.
 pub fn fit_threshold(highest: &[f32], block_m2: f64, asked: FalseAlarms) -> (f32, Evidence) {
+    let asked_per_100_m2 = within(asked.per_100_m2, (0.0, f64::MAX));
+    let block_m2 = within(block_m2, BLOCKS_M2);
     let (location, scale) = gumbel(highest);
     let n = highest.len() as f64;
-    let asked_share = share_of_blocks(asked.per_100_m2, block_m2);
+    let asked_share = share_of_blocks(asked_per_100_m2, block_m2);
     let vouched_share = (VOUCHED_BLOCKS / n).min(THIN_SHARE);
     let share = asked_share.max(vouched_share);
-    let quantile = location - scale * (-(1.0 - share).ln()).ln();
+    let quantile = location - scale * alarms_per_block(share).ln();
     let needed_blocks = VOUCHED_BLOCKS / asked_share;
     let evidence = Evidence {
-        asked_per_100_m2: asked.per_100_m2,
-        set_per_100_m2: per_100_m2_of(share, block_m2),
+        asked_per_100_m2,
+        set_per_100_m2: alarms_per_block(share) * 100.0 / block_m2,
         block_share: share,
         n_blocks: highest.len(),
         block_m2,
@@ -53,23 +63,30 @@ pub fn fit_threshold(highest: &[f32], block_m2: f64, asked: FalseAlarms) -> (f32
             (needed_blocks - n).max(0.0) * block_m2
         },
     };
-    (quantile.exp() as f32, evidence)
+    let threshold = (quantile.exp() as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
+    (threshold, evidence)
 }
 
 /// Share of blocks with at least one alarm, when alarms fall independently of each other.
 fn share_of_blocks(per_100_m2: f64, block_m2: f64) -> f64 {
-    1.0 - (-per_100_m2 * block_m2 / 100.0).exp()
+    within(-(-per_100_m2 * block_m2 / 100.0).exp_m1(), SHARES)
 }
 
-fn per_100_m2_of(share: f64, block_m2: f64) -> f64 {
-    -(1.0 - share).ln() * 100.0 / block_m2
+/// The inverse of [`share_of_blocks`], for one block.
+fn alarms_per_block(share: f64) -> f64 {
+    -(-share).ln_1p()
+}
+
+/// `value` brought into `limits`; the lower one when it is no number.
+fn within(value: f64, limits: (f64, f64)) -> f64 {
+    value.max(limits.0).min(limits.1)
 }
 
 /// Location and scale of the Gumbel distribution of the logarithms, by L-moments.
 fn gumbel(highest: &[f32]) -> (f64, f64) {
     let mut logs: Vec<f64> = highest
         .iter()
-        .map(|score| f64::from(score.max(f32::MIN_POSITIVE)).ln())
+        .map(|score| f64::from(score.max(f32::MIN_POSITIVE).min(f32::MAX)).ln())
         .collect();
     logs.sort_by(f64::total_cmp);
     let n = logs.len() as f64;
@@ -133,5 +150,40 @@ mod tests {
         let at = |per_100_m2| fit_threshold(&sample, 0.03, FalseAlarms { per_100_m2 }).0;
         assert!(at(1.0) > at(2.0));
         assert!(at(2.0) > at(20.0));
+    }
+
+    #[test]
+    fn whatever_is_asked_for_the_evidence_can_be_written_and_read_back() {
+        let rates = [
+            0.0,
+            1e-310,
+            1e-300,
+            1e-18,
+            1e300,
+            f64::INFINITY,
+            f64::NAN,
+            -1.0,
+        ];
+        for per_100_m2 in rates {
+            for block_m2 in [0.0, 0.03, f64::NAN] {
+                let asked = FalseAlarms { per_100_m2 };
+                let (threshold, evidence) = fit_threshold(&sample(12, 0.7, 0.2), block_m2, asked);
+                let text = serde_json::to_string(&evidence).unwrap();
+                let read: Evidence = serde_json::from_str(&text).unwrap();
+                assert_eq!(read.n_blocks, 12, "{text}");
+                assert!(threshold.is_finite() && threshold > 0.0, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tiny_rate_needs_cloth_in_proportion() {
+        let more = |per_100_m2| {
+            let asked = FalseAlarms { per_100_m2 };
+            fit_threshold(&sample(12, 0.7, 0.2), 0.03, asked).1.more_m2
+        };
+        // Half an alarm in 50 m² at one per 100 m².
+        assert!((more(1e-6) / 50e6 - 1.0).abs() < 1e-6, "{}", more(1e-6));
+        assert!((more(1e-9) / 50e9 - 1.0).abs() < 1e-6, "{}", more(1e-9));
     }
 }
