@@ -115,6 +115,16 @@ impl Block {
     pub fn n_judged(&self) -> usize {
         self.rows * self.judged.len()
     }
+
+    /// Judged cells that the patches keep, each as often as it is kept. Where every cell is kept
+    /// once, or else belongs to a tile that failed, this and the failed tiles' judged cells add
+    /// up to [`Block::n_judged`].
+    pub fn n_covered(&self) -> usize {
+        self.patches
+            .iter()
+            .map(|patch| patch.kept.rows.len() * patch.columns(&self.judged).1.len())
+            .sum()
+    }
 }
 
 impl Patch {
@@ -126,5 +136,61 @@ impl Patch {
         let to = judged.end.clamp(from, self.col + self.kept.cols.len());
         let shift = self.kept.cols.start;
         (from - self.col + shift..to - self.col + shift, from..to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A patch of one feature that keeps `rows` × `cols`, at `row`, `col` of its block.
+    fn patch(rows: usize, cols: usize, row: usize, col: usize) -> Patch {
+        Patch {
+            features: Features::from_array(Array3::zeros((1, rows + 2, cols + 2))),
+            kept: Kept {
+                rows: 1..1 + rows,
+                cols: 1..1 + cols,
+            },
+            row,
+            col,
+        }
+    }
+
+    fn block(patches: Vec<Patch>) -> Block {
+        Block {
+            rows: 8,
+            cols: 20,
+            judged: 3..17,
+            above: Rim::Mirrored,
+            below: Rim::Mirrored,
+            left: Rim::Ended,
+            right: Rim::Ended,
+            continues: true,
+            patches,
+        }
+    }
+
+    #[test]
+    fn patches_that_tile_the_block_cover_every_judged_cell() {
+        let whole = block(vec![
+            patch(8, 10, 0, 0),
+            patch(5, 10, 0, 10),
+            patch(3, 10, 5, 10),
+        ]);
+        assert_eq!(whole.n_judged(), 8 * 14);
+        assert_eq!(whole.n_covered(), whole.n_judged());
+    }
+
+    #[test]
+    fn a_failed_tile_is_missing_from_what_is_covered() {
+        let holed = block(vec![patch(8, 10, 0, 0), patch(3, 10, 5, 10)]);
+        assert_eq!(holed.n_covered() + 5 * 7, holed.n_judged());
+        assert_eq!(block(Vec::new()).n_covered(), 0);
+    }
+
+    #[test]
+    fn a_patch_beside_the_judged_columns_covers_nothing() {
+        let beside = block(vec![patch(8, 3, 0, 0), patch(8, 3, 0, 17)]);
+        assert_eq!(beside.n_covered(), 0);
     }
 }
