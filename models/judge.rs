@@ -24,7 +24,7 @@ pub const UNUSUAL: f32 = 0.7;
 /// One score per cell of a block.
 #[derive(Clone, Debug)]
 pub struct ScoreMap {
-    /// `[rows, cols]`; 1.0 is the threshold. Zero outside `judged`.
+    /// `[rows, cols]`; 1.0 is the threshold. Zero outside `judged` and where no patch was.
     pub scores: Array2<f32>,
     /// Columns that were judged.
     pub judged: Range<usize>,
@@ -61,10 +61,24 @@ impl Judge {
         }
     }
 
-    /// Scores the next block.
+    /// Scores the next block. A cell that no patch keeps was not looked at: it scores 0, changes
+    /// nothing beside it and is not learned from.
     pub fn judge(&mut self, block: &Block) -> ScoreMap {
+        if block.patches.is_empty() {
+            if !block.continues {
+                self.window.clear();
+            }
+            return ScoreMap {
+                scores: Array2::zeros((block.rows, block.cols)),
+                judged: block.judged.clone(),
+            };
+        }
         let reference = self.window.reference(block, self.settings.smooth_cells);
-        let distances = reference.distances(block);
+        let mut distances = reference.distances(block);
+        let missing = distances.missing(block);
+        if let Some(missing) = &missing {
+            make_usual(&mut distances, missing, block, &self.judgement);
+        }
         let mut scores = even(&distances, block, &self.judgement);
         relate_to_rims(&mut scores, block, &self.judgement);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
@@ -73,6 +87,14 @@ impl Judge {
         {
             let lines = along_lines(&scores);
             scores.zip_mut_with(&lines, |score, line| *score = score.max(line / threshold));
+        }
+        if let Some(missing) = missing {
+            let missing = missing.slice(ndarray::s![distances.own_rows(), ..]);
+            scores.zip_mut_with(&missing, |score, is_missing| {
+                if *is_missing {
+                    *score = 0.0;
+                }
+            });
         }
         self.window
             .remember(block, reference, |row, col| scores[[row, col]] >= UNUSUAL);
@@ -86,6 +108,16 @@ impl Judge {
 /// The window of `settings` in rows of cells.
 pub(crate) fn window_rows(settings: &ReferenceSettings, mm_per_row: f64) -> usize {
     (settings.window_mm / mm_per_row).round().max(0.0) as usize
+}
+
+/// Gives the cells that are `missing` their column's usual distance, so that they weigh nothing
+/// when those beside them are smoothed.
+fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, judgement: &Judgement) {
+    for (((_, col), distance), is_missing) in distances.values.indexed_iter_mut().zip(missing) {
+        if *is_missing {
+            *distance = usual_of(judgement, block.cols, col);
+        }
+    }
 }
 
 /// Distances with each column's usual one taken off, smoothed; the block's own rows.

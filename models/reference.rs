@@ -119,7 +119,8 @@ impl Window {
     }
 
     /// Remembers a block for those that follow, without the cells that are not usual; a column
-    /// in which they run on is left out whole.
+    /// in which they run on is left out whole. Of a block without patches there is nothing to
+    /// remember.
     pub(crate) fn remember(
         &mut self,
         block: &Block,
@@ -128,6 +129,9 @@ impl Window {
     ) {
         if !block.continues {
             self.clear();
+        }
+        if block.patches.is_empty() {
+            return;
         }
         let mut own = reference.own;
         let is_running: Vec<bool> = (0..block.cols)
@@ -296,6 +300,29 @@ impl Grown {
         (rows, first)
     }
 
+    /// The judged cells that no patch of `block` gave a value; `None` when there are none.
+    pub(crate) fn missing(&self, block: &Block) -> Option<Array2<bool>> {
+        if block.n_covered() == block.n_judged() {
+            return None;
+        }
+        let mut missing = Array2::from_elem(self.values.dim(), false);
+        let cols = block.judged.clone();
+        missing.slice_mut(ndarray::s![.., cols]).fill(true);
+        for patch in &block.patches {
+            let (_, cols) = patch.columns(&block.judged);
+            let (rows, first) = self.rows_of(block, patch);
+            missing
+                .slice_mut(ndarray::s![first..first + rows.len(), cols])
+                .fill(false);
+        }
+        Some(missing)
+    }
+
+    /// The rows of a map shaped like this one that are the block's own.
+    pub(crate) fn own_rows(&self) -> Range<usize> {
+        self.above..self.above + self.rows
+    }
+
     fn row_mut(&mut self, row: usize, cols: &Range<usize>) -> &mut [f32] {
         let width = self.values.ncols();
         let values = self
@@ -307,8 +334,7 @@ impl Grown {
 
     /// The block's own cells.
     pub(crate) fn block(&self) -> ArrayView2<'_, f32> {
-        self.values
-            .slice(ndarray::s![self.above..self.above + self.rows, ..])
+        self.values.slice(ndarray::s![self.own_rows(), ..])
     }
 }
 

@@ -194,3 +194,85 @@ fn nothing_is_scored_outside_the_judged_columns() {
     );
     assert!(map.highest() < 1.0, "{}", map.highest());
 }
+
+/// A block of which the patch at columns 40 to 60 failed.
+fn holed(features: &Array3<f32>) -> Block {
+    let mut holed = block(features, &[40, 60], true);
+    holed.patches.remove(1);
+    holed
+}
+
+#[test]
+fn a_block_whose_every_tile_failed_scores_nothing_and_is_forgotten() {
+    let (mut judge, whitener) = taught();
+    let (mut other, _) = taught();
+    for i in 0..20 {
+        let features = whitener.apply(&features(i, |_, _| 0.0));
+        let expected = other.judge(&block(&features, &[], true));
+        let mut empty = block(&features, &[], true);
+        empty.patches.clear();
+        let nothing = judge.judge(&empty);
+        assert_eq!(nothing.scores, Array2::<f32>::zeros((ROWS, COLS)));
+        let found = judge.judge(&block(&features, &[], true));
+        assert_eq!(found.scores, expected.scores, "block {i}");
+    }
+}
+
+#[test]
+fn a_failed_picture_that_stands_alone_still_parts_what_is_before_from_what_follows() {
+    let (mut judge, whitener) = taught();
+    let (mut fresh, _) = taught();
+    let good = whitener.apply(&features(7, |_, _| 0.0));
+    judge.judge(&block(&good, &[], true));
+    let mut empty = block(&good, &[], false);
+    empty.patches.clear();
+    judge.judge(&empty);
+    let after = judge.judge(&block(&good, &[], true));
+    let first = fresh.judge(&block(&good, &[], true));
+    assert_eq!(after.scores, first.scores);
+}
+
+#[test]
+fn a_failed_tile_has_no_score_and_hides_no_flaw_beside_it() {
+    let flaw = |row: usize, col: usize| if (row, col) == (15, 39) { 9.0 } else { 0.0 };
+    let (mut judge, whitener) = taught();
+    let map = judge.judge(&holed(&whitener.apply(&features(0, flaw))));
+    let hole = map.scores.slice(ndarray::s![.., 40..60]);
+    assert!(hole.iter().all(|score| *score == 0.0));
+    assert!(map.scores[[15, 39]] > 1.0, "{}", map.scores[[15, 39]]);
+}
+
+#[test]
+fn cells_beside_a_failed_tile_score_no_less_than_elsewhere() {
+    let (mut judge, whitener) = taught();
+    let (mut beside, mut elsewhere) = (0.0, 0.0);
+    let n_blocks = 20;
+    for i in 0..n_blocks {
+        let map = judge.judge(&holed(&whitener.apply(&features(i, |_, _| 0.0))));
+        beside += map.scores.column(39).sum();
+        elsewhere += map.scores.column(25).sum();
+    }
+    let n_cells = (n_blocks * ROWS) as f32;
+    let difference = (beside - elsewhere) / n_cells;
+    // Cells taken for zero bled in as 0.3 below.
+    assert!(difference.abs() < 0.1, "{difference}");
+}
+
+#[test]
+fn a_failed_tile_at_a_joined_rim_is_as_neutral_as_within() {
+    let (mut judge, whitener) = taught();
+    let tall = whitener.apply(&features(0, |_, _| 0.0));
+    let mut joined = holed(&tall);
+    // Three rows above and below are the neighbouring frames'.
+    joined.rows = ROWS - 2 * crate::reference::RIM_ROWS;
+    joined.above = Rim::Joined;
+    joined.below = Rim::Joined;
+    for patch in &mut joined.patches {
+        patch.kept.rows = crate::reference::RIM_ROWS..ROWS - crate::reference::RIM_ROWS;
+    }
+    let map = judge.judge(&joined);
+    assert!(map.scores.iter().all(|score| score.is_finite()));
+    assert!(map.highest() < 1.0, "{}", map.highest());
+    let hole = map.scores.slice(ndarray::s![.., 40..60]);
+    assert!(hole.iter().all(|score| *score == 0.0));
+}
