@@ -29,6 +29,9 @@ const SHARES: (f64, f64) = (1e-15, 1.0 - 1e-15);
 /// Areas of a block, in m², within which everything in [`Evidence`] is finite.
 const BLOCKS_M2: (f64, f64) = (1e-9, 1e9);
 
+/// Scores that have a finite logarithm.
+const LOGARITHMS_OF: (f64, f64) = (f32::MIN_POSITIVE as f64, f32::MAX as f64);
+
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FalseAlarms {
@@ -86,7 +89,7 @@ fn within(value: f64, limits: (f64, f64)) -> f64 {
 fn gumbel(highest: &[f32]) -> (f64, f64) {
     let mut logs: Vec<f64> = highest
         .iter()
-        .map(|score| f64::from(score.max(f32::MIN_POSITIVE).min(f32::MAX)).ln())
+        .map(|score| within(f64::from(*score), LOGARITHMS_OF).ln())
         .collect();
     logs.sort_by(f64::total_cmp);
     let n = logs.len() as f64;
