@@ -11,13 +11,11 @@
 //! taught reference alone, for whoever runs the file without Selvedge; the line takes
 //! `features` and judges them in order. A file is named by the SHA-256 of its bytes.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
-use sha2::{Digest, Sha256};
 
+use crate::file::{digest_of, is_digest, write_durably};
 use crate::golden::{GOLDEN_KEY, GoldenTile};
 use crate::onnx::graph::{Dim, Graph, Window, ints, text};
 use crate::onnx::proto::ModelProto;
@@ -521,28 +519,4 @@ fn passport_of(json: &str) -> Result<Passport, String> {
         }
     }
     Ok(passport)
-}
-
-/// SHA-256 of `bytes`, in hex.
-pub fn digest_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-fn is_digest(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Write, sync, rename: a file under its final name is whole.
-fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, path)?;
-    File::open(folder)?.sync_all()
 }

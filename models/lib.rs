@@ -15,6 +15,7 @@ pub mod onnx;
 
 mod article;
 mod features;
+mod file;
 mod golden;
 mod judge;
 mod passport;
@@ -27,8 +28,9 @@ use std::path::PathBuf;
 
 use ndarray::ArrayView3;
 
-pub use article::{Article, ArticleScorer, BackboneFile, digest_of, write_article};
+pub use article::{Article, ArticleScorer, BackboneFile, write_article};
 pub use features::{Block, Features, Kept, Patch, Rim};
+pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};
 pub use passport::{
     Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings, Taught,
