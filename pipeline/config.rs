@@ -106,7 +106,15 @@ impl Station {
                 lane.offset_mm
             );
         }
-        let light = raw.light.unwrap_or(LIGHT_LIMITS);
+        let raw_light = raw.light.unwrap_or_default();
+        let light = LightLimits {
+            max_saturated_share: raw_light
+                .max_saturated_share
+                .unwrap_or(LIGHT_LIMITS.max_saturated_share),
+            min_mean_level: raw_light
+                .min_mean_level
+                .unwrap_or(LIGHT_LIMITS.min_mean_level),
+        };
         if !(0.0..=1.0).contains(&light.max_saturated_share) {
             bail!(
                 "found light.max_saturated_share = {}, expected 0 to 1",
@@ -148,7 +156,14 @@ struct RawStation {
     name: Option<String>,
     #[serde(default)]
     lane: Vec<RawLane>,
-    light: Option<LightLimits>,
+    light: Option<RawLight>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLight {
+    max_saturated_share: Option<f32>,
+    min_mean_level: Option<f32>,
 }
 
 #[derive(Clone, Copy, Deserialize)]

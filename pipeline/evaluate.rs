@@ -126,6 +126,11 @@ pub fn evaluate(
     ] {
         judge_folder(evaluation, scorers()?, label, folder, &mut so_far, progress)?;
     }
+    ensure!(
+        so_far.masks.is_none() || so_far.n_masks > 0,
+        "found no mask for any defective image, expected NAME_mask*.png or NAME.png in {:?}",
+        evaluation.masks.unwrap_or(Path::new(""))
+    );
     let seconds = started.elapsed().as_secs_f64();
     let of = |label| {
         so_far
@@ -160,6 +165,7 @@ pub fn evaluate(
 #[derive(Default)]
 struct SoFar {
     masks: Option<MaskFolder>,
+    n_masks: usize,
     images: Vec<ImageReport>,
     unreadable: Vec<String>,
     pixels: PixelRanking,
@@ -262,9 +268,11 @@ impl SoFar {
         let mask = match label {
             Label::Good => Some(Mask::good(frame.width(), frame.height())),
             // A defective image without a visible defect in its mask says nothing of pixels.
-            Label::Defective => masks
-                .find(file, frame.width(), frame.height())?
-                .filter(|mask| mask.n_defects() > 0),
+            Label::Defective => {
+                let mask = masks.find(file, frame.width(), frame.height())?;
+                self.n_masks += usize::from(mask.is_some());
+                mask.filter(|mask| mask.n_defects() > 0)
+            }
         };
         if let Some(mask) = mask {
             let cloth = seen.head.cloth.columns();

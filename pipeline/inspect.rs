@@ -95,6 +95,14 @@ pub fn inspect(
         description.name,
         article.as_str()
     );
+    let taught_width = model.passport().taught.frame_width;
+    if taught_width != description.shape.width {
+        tracing::warn!(
+            found = description.shape.width,
+            taught = taught_width,
+            "frames are not as wide as taught: what single columns usually show is not known"
+        );
+    }
     let um_per_tick = station.lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
     let geometry = LaneGeometry::new(
         station.lane.mm_per_px,
@@ -136,6 +144,8 @@ pub fn inspect(
         ledger: Ledger::new(geometry),
         geometry,
         held: Vec::new(),
+        n_frames: 0,
+        n_loose: 0,
     };
     let line = Line {
         source,
@@ -149,7 +159,9 @@ pub fn inspect(
             progress();
             Ok(())
         });
-        send(pages, roll.last_page())?;
+        let mut last = roll.last_page();
+        last.events.extend(roll.joints_event());
+        send(pages, last)?;
         // A line that failed half way leaves a true, short roll behind.
         Ok(ran)
     });
@@ -216,6 +228,9 @@ struct Roll {
     /// flaw: a store that a power cut leaves behind must not call cloth inspected whose flaw it
     /// does not have.
     held: Vec<Cover>,
+    n_frames: u64,
+    /// Frames that do not continue the one before.
+    n_loose: u64,
 }
 
 impl Roll {
@@ -241,6 +256,8 @@ impl Roll {
     }
 
     fn seen(&mut self, seen: &SeenFrame) -> anyhow::Result<Page> {
+        self.n_frames += 1;
+        self.n_loose += u64::from(!seen.head.continues);
         let map = self.judge.judge(&seen.block);
         let found = regions(&map, UNUSUAL);
         let flood = flood(&map, &found);
@@ -279,6 +296,18 @@ impl Roll {
         })?;
         self.enter(ended, &mut page);
         Ok(page)
+    }
+
+    /// How many frames do not continue the one before, if any.
+    fn joints_event(&self) -> Option<Event> {
+        (self.n_loose > 0).then(|| Event {
+            kind: "loose_joints",
+            severity: EventSeverity::Info,
+            message: format!(
+                "{} of {} frames do not continue the one before; nothing is stitched across there",
+                self.n_loose, self.n_frames
+            ),
+        })
     }
 
     /// What is still open where the cloth ends.

@@ -57,6 +57,9 @@ pub struct RollPicture {
     pub title: String,
     /// The line below it, such as station, time and model; any text, cut to the page.
     pub subtitle: String,
+    /// A line in the colour of alarm, such as that the roll was not seen to its end; may be
+    /// empty; any text, cut to the page.
+    pub warning: String,
     /// Length of the cloth; below zero counts as zero.
     pub length_um: i64,
     /// Width of the web; below zero counts as zero.

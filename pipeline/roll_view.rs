@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use store::{CoverState, CoverageCell, Flaw, Name, Rect, Run, RunId, RunState, Store};
+use store::{CoverState, CoverageCell, Event, Flaw, Name, Rect, Run, RunId, RunState, Store};
 
 use crate::picture::{PicturedFlaw, RollPicture, album};
 
@@ -14,6 +14,8 @@ pub struct RollView {
     pub coverage: Vec<CoverageCell>,
     /// Its flaws, in cloth order.
     pub flaws: Vec<Flaw>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
 }
 
 /// What `inspect --json` and `roll --json` print. These keys are stable.
@@ -43,6 +45,19 @@ pub struct RollReport {
     pub flaws: Vec<FlawReport>,
     /// Why the run was aborted.
     pub message: Option<String>,
+    /// What happened while it ran.
+    pub events: Vec<EventReport>,
+}
+
+/// Something that happened while a run went on.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventReport {
+    /// One word for it.
+    pub kind: String,
+    /// `info`, `warning` or `error`.
+    pub severity: String,
+    /// What was found and what was expected.
+    pub message: String,
 }
 
 /// Cloth that was not looked at.
@@ -105,6 +120,7 @@ impl RollView {
             run: store.run(run)?,
             coverage: store.coverage(run)?,
             flaws: store.flaws(run)?,
+            events: store.events(run)?,
         })
     }
 
@@ -123,6 +139,19 @@ impl RollView {
             self.run.length_um.unwrap_or_else(|| reach(Rect::along)),
             self.run.width_um.unwrap_or_else(|| reach(Rect::across)),
         )
+    }
+
+    /// What a person must know before anything else: that this is not the whole roll.
+    pub fn warning(&self) -> Option<String> {
+        let why = self.run.message.as_deref().unwrap_or("it was ended early");
+        match self.run.state {
+            RunState::Done => None,
+            RunState::Running => Some(
+                "not ended: it is running, or was killed; what follows was not looked at"
+                    .to_owned(),
+            ),
+            RunState::Aborted => Some(format!("aborted: {why}; what follows was not looked at")),
+        }
     }
 
     /// True when nothing is to be told: no flaw, no gap, and the run came to its end.
@@ -180,6 +209,15 @@ impl RollView {
                 })
                 .collect(),
             message: self.run.message.clone(),
+            events: self
+                .events
+                .iter()
+                .map(|event| EventReport {
+                    kind: event.kind.clone(),
+                    severity: event.severity.as_str().to_owned(),
+                    message: event.message.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -219,6 +257,7 @@ impl RollView {
                 self.run.state.as_str(),
                 self.run.model.as_str().get(..12).unwrap_or_default()
             ),
+            warning: self.warning().unwrap_or_default(),
             length_um,
             width_um,
             coverage: self.coverage.clone(),

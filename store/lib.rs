@@ -150,7 +150,9 @@ pub enum StoreError {
         store: String,
     },
     /// The file or the server cannot be opened at all.
-    #[error("store {store:?} cannot be opened: {reason}")]
+    #[error(
+        "store {store:?} cannot be opened: {reason}; expected a file in a folder that is there and can be written, or a server that answers"
+    )]
     CannotOpen {
         /// Where it should be.
         store: String,

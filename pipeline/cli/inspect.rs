@@ -65,6 +65,9 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     } else {
         look::tell(&view)?;
     }
+    if let Some(warning) = view.warning() {
+        anyhow::bail!("roll {:?}: {warning}", args.roll);
+    }
     Ok(if view.is_clean() {
         Outcome::Clean
     } else {

@@ -96,9 +96,19 @@ pub(super) fn roll(args: &RollArgs) -> anyhow::Result<Outcome> {
     let store = args.place.look()?;
     let view = RollView::latest(&store, &roll)?;
     if let Some(file) = &args.picture {
+        let is_png = file
+            .extension()
+            .is_some_and(|ext| ext.eq_ignore_ascii_case("png"));
+        anyhow::ensure!(
+            is_png,
+            "found --picture {file:?}, expected a name ending in .png"
+        );
         draw(&view.picture(&store)?)
             .save_with_format(file, image::ImageFormat::Png)
             .with_context(|| format!("picture {file:?} cannot be written"))?;
+        if !args.json {
+            say(&format!("picture {}", file.display()))?;
+        }
     }
     if args.json {
         say_json(&view.report())?;
@@ -127,14 +137,8 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
         report.article,
         report.length_mm / 1e3,
         report.width_mm,
-        match report.state.as_str() {
-            "running" => "not ended: it is running, or was killed",
-            state => state,
-        }
+        view.warning().unwrap_or_else(|| report.state.clone())
     ))?;
-    if let Some(message) = &report.message {
-        say(&format!("  {message}"))?;
-    }
     say(&format!(
         "  inspected {:.4} m², not looked at {:.4} m², beside the cloth {:.4} m²",
         report.inspected_mm2 / 1e6,
@@ -160,6 +164,9 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
             flaw.score,
             flaw.severity
         ))?;
+    }
+    for event in &report.events {
+        say(&format!("  {:<8}{}", event.severity, event.message))?;
     }
     let n = report.flaws.len();
     say(&format!("  {n} flaw{}", if n == 1 { "" } else { "s" }))

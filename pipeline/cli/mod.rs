@@ -97,7 +97,7 @@ struct Sight {
     /// Station file with scale, place and light.
     #[arg(long, value_name = "FILE", conflicts_with = "mm_per_px")]
     station: Option<PathBuf>,
-    /// Scale, both ways, in mm per pixel.
+    /// Scale, both ways, in mm per pixel; 0.2 when teaching, as taught otherwise.
     #[arg(long, value_name = "MM")]
     mm_per_px: Option<f64>,
     /// Inference workers; one per processor core when left out.
@@ -112,6 +112,11 @@ impl Sight {
             (Some(file), _) => crate::config::Station::read(file),
             (None, scale) => crate::config::Station::at_scale(scale.unwrap_or(usual)),
         }
+    }
+
+    /// Whether a scale was given at all.
+    fn is_given(&self) -> bool {
+        self.station.is_some() || self.mm_per_px.is_some()
     }
 
     fn n_workers(&self) -> anyhow::Result<usize> {

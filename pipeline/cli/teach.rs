@@ -58,6 +58,15 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
         "taught      {:?} on {} frames, {:.2} m² of good cloth",
         passport.article, passport.taught.n_frames, passport.taught.cloth_m2
     ))?;
+    say(&format!(
+        "scale       {} mm per pixel{}",
+        passport.mm_per_px,
+        if args.sight.is_given() {
+            ""
+        } else {
+            ", assumed: none was given"
+        }
+    ))?;
     say(&evidence(&passport.evidence))?;
     say(&format!("model       {}", taught.article.path().display()))?;
     Ok(Outcome::Clean)

@@ -74,6 +74,7 @@ const ABOVE_CARDS_PX: i64 = 18;
 pub(super) struct Facts {
     title: String,
     subtitle: String,
+    warning: String,
     /// Name, value and the value's colour.
     cards: Vec<(&'static str, String, Rgb<u8>)>,
     width_px: i64,
@@ -106,6 +107,7 @@ impl Facts {
         Facts {
             title: text::fitted(&picture.title, Face::Title, width_px),
             subtitle: text::fitted(&picture.subtitle, Face::Body, width_px),
+            warning: text::fitted(&picture.warning, Face::Body, width_px),
             cards,
             width_px,
         }
@@ -115,17 +117,21 @@ impl Facts {
         TITLE_PX + self.subtitle_px() + ABOVE_CARDS_PX + CARD_HEIGHT_PX
     }
 
+    /// Height of the lines below the title.
     fn subtitle_px(&self) -> i64 {
-        if self.subtitle.is_empty() {
-            0
-        } else {
-            SUBTITLE_PX
-        }
+        let lines = [&self.subtitle, &self.warning];
+        lines.iter().filter(|line| !line.is_empty()).count() as i64 * SUBTITLE_PX
     }
 
     pub(super) fn draw(&self, canvas: &mut Canvas, x: i64, y: i64) {
         text::draw(canvas, x, y, &self.title, Face::Title, INK);
-        text::draw(canvas, x, y + TITLE_PX, &self.subtitle, Face::Body, MUTED);
+        let mut line_y = y + TITLE_PX;
+        for (line, color) in [(&self.warning, ALARM), (&self.subtitle, MUTED)] {
+            if !line.is_empty() {
+                text::draw(canvas, x, line_y, line, Face::Body, color);
+                line_y += SUBTITLE_PX;
+            }
+        }
         let top = y + TITLE_PX + self.subtitle_px() + ABOVE_CARDS_PX;
         let n_cards = self.cards.len() as i64;
         let card_px = (self.width_px - (n_cards - 1) * CARD_GAP_PX) / n_cards;

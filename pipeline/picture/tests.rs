@@ -261,7 +261,8 @@ proptest! {
         flaws in proptest::collection::vec(any_flaw(), 0..40),
     ) {
         let coverage = cells.into_iter().map(|(rect, state)| CoverageCell { rect, state }).collect();
-        let drawn = draw(&RollPicture { title, subtitle, length_um, width_um, coverage, flaws });
+        let warning = subtitle.clone();
+        let drawn = draw(&RollPicture { title, subtitle, warning, length_um, width_um, coverage, flaws });
         prop_assert_eq!(i64::from(drawn.width()), PAGE_WIDTH_PX);
         prop_assert!(drawn.width() * drawn.height() < 10_000_000);
     }
