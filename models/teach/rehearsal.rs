@@ -20,6 +20,9 @@ const SMOOTH_USUAL_CELLS: f32 = 8.0;
 const RIM_CELLS: usize = 5;
 /// Quantile of scores by which rims are compared with the rest.
 const RIM_QUANTILE: f64 = 0.98;
+/// Most inner scores that rims are compared with; a quantile needs no more, and a copy of every
+/// score would double the memory of teaching.
+const MAX_INNER_SCORES: usize = 2_000_000;
 /// Quantile of distances from the taught reference alone that the file's output calls 1.0.
 const TAUGHT_QUANTILE: f64 = 0.999;
 
@@ -247,7 +250,7 @@ struct Rims {
 
 impl Rims {
     fn of(maps: &[(Block, Array2<f32>)]) -> Self {
-        let mut inner = Vec::new();
+        let mut inner = Sample::of(maps.iter().map(|(block, _)| n_inner(block)).sum());
         let mut left = vec![Vec::new(); RIM_CELLS];
         let mut right = vec![Vec::new(); RIM_CELLS];
         let mut mirror = vec![Vec::new(); RIM_CELLS];
@@ -288,7 +291,15 @@ impl Rims {
                 }
             }
         }
-        let base = quantile(&mut inner, RIM_QUANTILE).max(1e-6);
+        if inner.values.is_empty() {
+            // Nothing to compare with: the pictures are all rim.
+            return Self {
+                left: Vec::new(),
+                right: Vec::new(),
+                mirror: Vec::new(),
+            };
+        }
+        let base = quantile(&mut inner.values, RIM_QUANTILE).max(1e-6);
         let relative = |mut samples: Vec<Vec<f32>>| -> Vec<f32> {
             if samples.iter().any(Vec::is_empty) {
                 return Vec::new();
@@ -303,6 +314,41 @@ impl Rims {
             right: relative(right),
             mirror: relative(mirror),
         }
+    }
+}
+
+/// Judged cells of a block that no rim touches.
+fn n_inner(block: &Block) -> usize {
+    let without_rims = |n: usize| n.saturating_sub(2 * RIM_CELLS);
+    without_rims(block.rows) * without_rims(block.judged.len())
+}
+
+/// An even share of more values than are wanted, the same each time.
+struct Sample {
+    n_seen: u64,
+    /// Values whose turn is below this are kept.
+    share: u64,
+    values: Vec<f32>,
+}
+
+impl Sample {
+    /// A sample of `n_expected` values: all, or about [`MAX_INNER_SCORES`] of them.
+    fn of(n_expected: usize) -> Self {
+        Self {
+            n_seen: 0,
+            share: u64::MAX / n_expected.div_ceil(MAX_INNER_SCORES).max(1) as u64,
+            values: Vec::with_capacity(n_expected.min(MAX_INNER_SCORES)),
+        }
+    }
+
+    fn push(&mut self, value: f32) {
+        // Multiples of the golden ratio, modulo one, are even over any stretch. Every n-th value
+        // instead would be of the same columns where n divides the width.
+        const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+        if self.n_seen.wrapping_mul(GOLDEN_RATIO) <= self.share {
+            self.values.push(value);
+        }
+        self.n_seen += 1;
     }
 }
 
@@ -324,4 +370,55 @@ fn quantile(values: &mut [f32], q: f64) -> f32 {
     }
     let at = ((values.len() - 1) as f64 * q).round() as usize;
     *values.select_nth_unstable_by(at, f32::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_scores_are_all_kept() {
+        let mut sample = Sample::of(1000);
+        (0..1000).for_each(|i| sample.push(i as f32));
+        let all: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+        assert_eq!(sample.values, all);
+    }
+
+    #[test]
+    fn many_scores_are_thinned_evenly_over_columns() {
+        let (rows, cols) = (20_000, 500);
+        let mut per_column = vec![0_usize; cols];
+        let mut sample = Sample::of(rows * cols);
+        for _ in 0..rows {
+            (0..cols).for_each(|col| sample.push(col as f32));
+        }
+        assert!(sample.values.len() <= MAX_INNER_SCORES + 100);
+        assert!(sample.values.len() >= MAX_INNER_SCORES - 100);
+        sample
+            .values
+            .iter()
+            .for_each(|col| per_column[*col as usize] += 1);
+        let expected = MAX_INNER_SCORES / cols;
+        for (col, n) in per_column.iter().enumerate() {
+            assert!(n.abs_diff(expected) < expected / 20, "column {col}: {n}");
+        }
+    }
+
+    #[test]
+    fn pictures_that_are_all_rim_are_compared_with_nothing() {
+        let block = Block {
+            rows: 2 * RIM_CELLS,
+            cols: 40,
+            judged: 0..40,
+            above: Rim::Mirrored,
+            below: Rim::Mirrored,
+            left: Rim::Ended,
+            right: Rim::Ended,
+            continues: true,
+            patches: Vec::new(),
+        };
+        let map = Array2::from_elem((block.rows, block.cols), 1.0);
+        let rims = Rims::of(&[(block, map)]);
+        assert!(rims.mirror.is_empty() && rims.left.is_empty() && rims.right.is_empty());
+    }
 }
