@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
 
-use crate::file::{digest_of, is_digest, write_durably};
-use crate::golden::{GOLDEN_KEY, GoldenTile};
+use crate::file::{digest_of, is_digest, read_bounded, write_durably};
+use crate::golden::{GOLDEN_CELLS, GOLDEN_KEY, GoldenTile};
 use crate::onnx::graph::{Dim, Graph, Window, ints, text};
 use crate::onnx::proto::ModelProto;
 use crate::onnx::read::{GraphError, initializer, read_model};
 use crate::onnx::{Runtime, Session};
-use crate::passport::{Backbone, Channels, PASSPORT_FORMAT, PASSPORT_KEY, Passport};
+use crate::passport::{Backbone, Channels, PASSPORT_KEY, Passport};
 use crate::teach::Whitener;
 use crate::{ModelError, Scorer};
 
@@ -52,10 +52,7 @@ impl Article {
     /// # Errors
     /// Any of [`ModelError`]'s variants about files, passports and digests.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let bytes = std::fs::read(path).map_err(|source| ModelError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = read_bounded(path)?;
         let digest = digest_of(&bytes);
         let name = path
             .file_stem()
@@ -75,7 +72,7 @@ impl Article {
         let passport = model.metadata(PASSPORT_KEY).ok_or(ModelError::NoPassport {
             path: path.to_owned(),
         })?;
-        let passport = passport_of(passport).map_err(|reason| ModelError::BadPassport {
+        let passport = Passport::parse(passport).map_err(|reason| ModelError::BadPassport {
             path: path.to_owned(),
             reason,
         })?;
@@ -124,22 +121,41 @@ impl Article {
     ///
     /// # Errors
     /// [`ModelError::GoldenDrift`] when this runtime computes something else than what was
-    /// taught; otherwise what ONNX Runtime said.
+    /// taught, [`ModelError::BadPassport`] when golden tiles or network are not what the
+    /// passport says; otherwise what ONNX Runtime said.
     pub fn scorer(&self, runtime: &Runtime) -> Result<ArticleScorer, ModelError> {
+        let n_planes = self.passport.channels.n_planes();
+        let n_features = self.passport.backbone.n_features;
+        let bad = |reason| ModelError::BadPassport {
+            path: self.path.clone(),
+            reason,
+        };
+        for (index, golden) in self.golden.iter().enumerate() {
+            golden
+                .check(n_planes)
+                .map_err(|reason| bad(format!("golden tile {index}: {reason}")))?;
+        }
         let mut session = Session::new(runtime, &self.working)?;
         for (index, golden) in self.golden.iter().enumerate() {
-            let tile = golden.tile().ok_or_else(|| ModelError::BadPassport {
-                path: self.path.clone(),
-                reason: format!("golden tile {index} is damaged"),
-            })?;
+            let tile = golden
+                .tile()
+                .ok_or_else(|| bad(format!("golden tile {index} is damaged")))?;
             let features = session.features(tile.view())?;
-            let score = taught_score(&features, self.passport.judgement.taught_scale);
-            golden.compare(index, score.view())?;
+            let expected = [n_features, GOLDEN_CELLS, GOLDEN_CELLS];
+            if features.shape() != expected {
+                return Err(bad(format!(
+                    "golden tile {index}: found features of shape {:?} from the network, expected {expected:?}",
+                    features.shape()
+                )));
+            }
+            let judgement = &self.passport.judgement;
+            let score = taught_score(&features, judgement.taught_scale);
+            golden.compare(index, score.view(), judgement)?;
         }
         Ok(ArticleScorer {
             session,
-            n_planes: self.passport.channels.n_planes(),
-            n_features: self.passport.backbone.n_features,
+            n_planes,
+            n_features,
         })
     }
 }
@@ -182,10 +198,7 @@ impl BackboneFile {
     /// # Errors
     /// [`ModelError::File`] or [`ModelError::NotOnnx`].
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let bytes = std::fs::read(path).map_err(|source| ModelError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = read_bounded(path)?;
         let model = read_model(&bytes).map_err(|source| ModelError::NotOnnx {
             path: path.to_owned(),
             source,
@@ -361,9 +374,12 @@ impl BackboneFile {
 /// Puts a taught article together, lets `runtime` score the golden tiles cut from `tiles`
 /// (evened, `[planes, h, w]`), and writes the file into `folder` under its digest.
 ///
+/// Tiles may be of any size; the part that becomes golden is mirrored where they are small.
+///
 /// # Errors
-/// [`ModelError::TooLittleCloth`] when no tile is large enough to be golden; otherwise what
-/// the network, ONNX Runtime or the disk refused.
+/// [`ModelError::TooLittleCloth`] without a tile, [`ModelError::WrongTile`] when one is empty or
+/// has other planes than the passport says, [`ModelError::BadPassport`] when the passport would
+/// not be read back; otherwise what the network, ONNX Runtime or the disk refused.
 pub fn write_article(
     folder: &Path,
     backbone: &BackboneFile,
@@ -372,14 +388,12 @@ pub fn write_article(
     tiles: &[Array3<f32>],
     runtime: &Runtime,
 ) -> Result<Article, ModelError> {
+    passport.check().map_err(|reason| ModelError::BadPassport {
+        path: folder.to_owned(),
+        reason,
+    })?;
+    let mut golden = golden_tiles(tiles, passport.channels)?;
     let mut model = compose(backbone, whitener, passport)?;
-    let mut golden: Vec<GoldenTile> = tiles.iter().filter_map(GoldenTile::cut).collect();
-    if golden.is_empty() {
-        return Err(ModelError::TooLittleCloth {
-            found: 0,
-            expected: 1,
-        });
-    }
     let mut session = Session::new(runtime, &model.to_bytes())?;
     for tile in &mut golden {
         if let Some(pixels) = tile.tile() {
@@ -401,6 +415,28 @@ pub fn write_article(
         source,
     })?;
     Article::read(&path)
+}
+
+/// Golden tiles, without scores yet.
+fn golden_tiles(tiles: &[Array3<f32>], channels: Channels) -> Result<Vec<GoldenTile>, ModelError> {
+    if tiles.is_empty() {
+        return Err(ModelError::TooLittleCloth {
+            found: 0,
+            expected: 1,
+        });
+    }
+    let planes = channels.n_planes();
+    tiles
+        .iter()
+        .map(|tile| {
+            GoldenTile::cut(tile)
+                .filter(|_| tile.len_of(Axis(0)) == planes)
+                .ok_or_else(|| ModelError::WrongTile {
+                    found: tile.shape().to_vec(),
+                    expected: format!("[{planes}, h, w] with h and w at least 1"),
+                })
+        })
+        .collect()
 }
 
 fn compose(
@@ -492,31 +528,26 @@ fn grid(n_features: i64) -> [Dim<'static>; 4] {
     ]
 }
 
-fn passport_of(json: &str) -> Result<Passport, String> {
-    #[derive(serde::Deserialize)]
-    struct Format {
-        format: u32,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_tiles_are_made_of_pictures_of_any_size_and_never_of_nothing() {
+        let tiles = |height, planes| [Array3::from_elem((planes, height, 200), 1.0)];
+        assert_eq!(
+            golden_tiles(&tiles(96, 1), Channels::Grey).unwrap().len(),
+            1
+        );
+        let refused = |found: Result<Vec<GoldenTile>, ModelError>| found.unwrap_err().to_string();
+        let empty = refused(golden_tiles(&tiles(0, 1), Channels::Grey));
+        assert!(
+            empty.contains("[1, 0, 200]") && empty.contains("at least 1"),
+            "{empty}"
+        );
+        let grey = refused(golden_tiles(&tiles(96, 1), Channels::Rgb));
+        assert!(grey.contains("expected [3, h, w]"), "{grey}");
+        let none = refused(golden_tiles(&[], Channels::Grey));
+        assert!(none.contains("expected at least 1"), "{none}");
     }
-    let format: Format = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    if format.format != PASSPORT_FORMAT {
-        return Err(format!(
-            "found passport format {}, expected {PASSPORT_FORMAT}: it is of another version of Selvedge",
-            format.format
-        ));
-    }
-    let passport: Passport = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    let judgement = &passport.judgement;
-    let positive = [
-        ("mm_per_px", passport.mm_per_px),
-        ("threshold", f64::from(judgement.threshold)),
-        ("taught_scale", f64::from(judgement.taught_scale)),
-    ];
-    for (name, value) in positive {
-        if !(value.is_finite() && value > 0.0) {
-            return Err(format!(
-                "found {name} = {value}, expected a positive number"
-            ));
-        }
-    }
-    Ok(passport)
 }

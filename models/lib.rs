@@ -123,11 +123,11 @@ pub enum ModelError {
         tile: usize,
         /// Which of its cells, row by row.
         cell: usize,
-        /// Score now, 1.0 = threshold.
+        /// Score now, against the taught reference alone; 1.0 = the judgement's threshold.
         found: f32,
-        /// Score when taught.
+        /// Score when taught, likewise.
         expected: f32,
-        /// Largest difference that is allowed.
+        /// Largest difference that is allowed, likewise.
         tolerance: f32,
     },
     /// ONNX Runtime is not where it should be.

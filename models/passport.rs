@@ -3,6 +3,13 @@
 //! The passport is JSON in the ONNX file's metadata under [`PASSPORT_KEY`]; the golden tiles
 //! lie beside it under their own key. It holds everything that turns the network's features
 //! into a verdict, so that a file alone is enough. It does not hold the network.
+//!
+//! ```text
+//! JSON ─▶ format ─▶ Passport ─▶ check of each part ─▶ to be relied on
+//! ```
+//!
+//! A passport may come from anywhere: what is checked here is checked nowhere else, and one
+//! that passes makes no judge fail, whatever it is worth.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +18,14 @@ pub(crate) const PASSPORT_KEY: &str = "selvedge.passport";
 
 /// Version of the passport's layout that this program writes and reads.
 pub const PASSPORT_FORMAT: u32 = 1;
+
+/// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
+/// metres, a smoothing over sixteen cells, frames of 65,536 pixels, rims of 64 cells.
+const MAX_WINDOW_MM: f64 = 10_000.0;
+const MAX_SMOOTH_CELLS: f64 = 16.0;
+const MAX_COLUMNS: usize = 65_536 / crate::CELL_PX;
+const MAX_RIM_CELLS: usize = 64;
+const MAX_FEATURES: usize = 4096;
 
 /// What `selvedge model show` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,8 +41,10 @@ pub struct Passport {
     pub backbone: Backbone,
     /// Planes of a tile.
     pub channels: Channels,
-    /// Scale of the good cloth, in mm per pixel; a model fits only cloth seen at this scale.
+    /// Scale of the good cloth across the lane, in mm per pixel; a model fits only cloth seen at this scale.
     pub mm_per_px: f64,
+    /// The same along the lane, in mm per line; differs where an encoder sets the pace.
+    pub mm_per_line: f64,
     /// Fixed pattern of the camera, if the good cloth showed one; its layout is the caller's.
     pub flat_field: Option<serde_json::Value>,
     /// How the reference is formed.
@@ -36,6 +53,40 @@ pub struct Passport {
     pub judgement: Judgement,
     /// What the threshold rests on.
     pub evidence: Evidence,
+}
+
+impl Passport {
+    /// The passport that `json` holds, checked; else what was found and expected.
+    pub(crate) fn parse(json: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let format: Format = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        if format.format != PASSPORT_FORMAT {
+            return Err(format!(
+                "found passport format {}, expected {PASSPORT_FORMAT}: it is of another version of Selvedge",
+                format.format
+            ));
+        }
+        let passport: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        passport.check()?;
+        Ok(passport)
+    }
+
+    /// Says what cannot be right, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.article.trim().is_empty() {
+            return Err("found an article without a name, expected one".to_owned());
+        }
+        positive("mm_per_px", self.mm_per_px)?;
+        positive("mm_per_line", self.mm_per_line)?;
+        self.taught.check()?;
+        self.backbone.check()?;
+        self.reference.check()?;
+        self.judgement.check()?;
+        self.evidence.check()
+    }
 }
 
 /// Where a model comes from.
@@ -62,6 +113,12 @@ pub struct Taught {
     pub device: String,
 }
 
+impl Taught {
+    fn check(&self) -> Result<(), String> {
+        between("taught.cloth_m2", self.cloth_m2, 0.0, f64::MAX)
+    }
+}
+
 /// The network under an article model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +131,18 @@ pub struct Backbone {
     pub layers: Vec<String>,
     /// Features per cell.
     pub n_features: usize,
+}
+
+impl Backbone {
+    fn check(&self) -> Result<(), String> {
+        if (1..=MAX_FEATURES).contains(&self.n_features) {
+            return Ok(());
+        }
+        Err(format!(
+            "found backbone.n_features = {}, expected 1 to {MAX_FEATURES}",
+            self.n_features
+        ))
+    }
 }
 
 /// The planes that a model looks at. A stain may be invisible in grey.
@@ -106,6 +175,19 @@ pub struct ReferenceSettings {
     pub smooth_cells: f32,
 }
 
+impl ReferenceSettings {
+    fn check(&self) -> Result<(), String> {
+        let smooth_cells = f64::from(self.smooth_cells);
+        between("reference.window_mm", self.window_mm, 0.0, MAX_WINDOW_MM)?;
+        between(
+            "reference.smooth_cells",
+            smooth_cells,
+            0.0,
+            MAX_SMOOTH_CELLS,
+        )
+    }
+}
+
 /// How a distance from the reference becomes a score with 1.0 at the threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +213,28 @@ pub struct Judgement {
     pub taught_scale: f32,
 }
 
+impl Judgement {
+    fn check(&self) -> Result<(), String> {
+        positive("judgement.threshold", f64::from(self.threshold))?;
+        if let Some(threshold) = self.line_threshold {
+            positive("judgement.line_threshold", f64::from(threshold))?;
+        }
+        let smooth_cells = f64::from(self.smooth_cells);
+        between(
+            "judgement.smooth_cells",
+            smooth_cells,
+            0.0,
+            MAX_SMOOTH_CELLS,
+        )?;
+        all_between("judgement.usual", &self.usual, MAX_COLUMNS, f64::MIN)?;
+        finite("judgement.usual_elsewhere", f64::from(self.usual_elsewhere))?;
+        all_between("judgement.left", &self.left, MAX_RIM_CELLS, 1.0)?;
+        all_between("judgement.right", &self.right, MAX_RIM_CELLS, 1.0)?;
+        all_between("judgement.mirror", &self.mirror, MAX_RIM_CELLS, 1.0)?;
+        positive("judgement.taught_scale", f64::from(self.taught_scale))
+    }
+}
+
 /// What the threshold rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,3 +257,63 @@ pub struct Evidence {
     /// is already allowed.
     pub more_m2: f64,
 }
+
+impl Evidence {
+    fn check(&self) -> Result<(), String> {
+        finite("evidence.asked_per_100_m2", self.asked_per_100_m2)?;
+        finite("evidence.set_per_100_m2", self.set_per_100_m2)?;
+        between("evidence.block_share", self.block_share, 0.0, 1.0)?;
+        finite("evidence.block_m2", self.block_m2)?;
+        finite("evidence.location", self.location)?;
+        finite("evidence.scale", self.scale)?;
+        finite("evidence.more_m2", self.more_m2)
+    }
+}
+
+fn finite(name: &str, value: f64) -> Result<(), String> {
+    between(name, value, f64::MIN, f64::MAX)
+}
+
+fn positive(name: &str, value: f64) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(format!(
+        "found {name} = {value}, expected a positive number"
+    ))
+}
+
+fn between(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let expected = if least == f64::MIN {
+        "a finite number".to_owned()
+    } else if most == f64::MAX {
+        format!("a finite number of at least {least}")
+    } else {
+        format!("{least} to {most}")
+    };
+    Err(format!("found {name} = {value}, expected {expected}"))
+}
+
+/// At most `most` numbers, all finite and at least `least`.
+fn all_between(name: &str, values: &[f32], most: usize, least: f64) -> Result<(), String> {
+    if values.len() > most {
+        return Err(format!(
+            "found {} numbers in {name}, expected at most {most}",
+            values.len()
+        ));
+    }
+    values.iter().enumerate().try_for_each(|(index, value)| {
+        between(
+            &format!("{name}[{index}]"),
+            f64::from(*value),
+            least,
+            f64::MAX,
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;
