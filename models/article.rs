@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
 
-use crate::file::{digest_of, is_digest, read_bounded, write_durably};
+use crate::file::{digest_of, is_digest, read_file, write_durably};
 use crate::golden::{GOLDEN_CELLS, GOLDEN_KEY, GoldenTile};
 use crate::onnx::graph::{Dim, Graph, Window, ints, text};
 use crate::onnx::proto::ModelProto;
@@ -52,7 +52,7 @@ impl Article {
     /// # Errors
     /// Any of [`ModelError`]'s variants about files, passports and digests.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let bytes = read_bounded(path)?;
+        let bytes = read_file(path)?;
         let digest = digest_of(&bytes);
         let name = path
             .file_stem()
@@ -198,7 +198,7 @@ impl BackboneFile {
     /// # Errors
     /// [`ModelError::File`] or [`ModelError::NotOnnx`].
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let bytes = read_bounded(path)?;
+        let bytes = read_file(path)?;
         let model = read_model(&bytes).map_err(|source| ModelError::NotOnnx {
             path: path.to_owned(),
             source,

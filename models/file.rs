@@ -21,7 +21,7 @@ use crate::onnx::read::{GraphError, MAX_MODEL_BYTES};
 /// # Errors
 /// [`ModelError::File`] when it is no regular file or cannot be read, [`ModelError::NotOnnx`]
 /// when it is larger than [`MAX_MODEL_BYTES`].
-pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
     let inaccessible = |source| ModelError::File {
         path: path.to_owned(),
         source,
@@ -94,7 +94,7 @@ mod tests {
         // Sparse: it has a length and no blocks.
         let huge = File::create(&path).unwrap();
         huge.set_len(MAX_MODEL_BYTES as u64 + 1).unwrap();
-        let refused = read_bounded(&path).unwrap_err();
+        let refused = read_file(&path).unwrap_err();
         assert!(
             matches!(
                 refused,
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused_and_called_by_its_name() {
         for (path, found) in [("/dev/zero", "a device"), ("/", "a folder")] {
-            let refused = read_bounded(Path::new(path)).unwrap_err();
+            let refused = read_file(Path::new(path)).unwrap_err();
             let source = std::error::Error::source(&refused).unwrap().to_string();
             assert!(source.contains(found), "{source}");
         }
@@ -121,7 +121,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("articles").join("some.onnx");
         write_durably(&path, b"bytes").unwrap();
-        assert_eq!(read_bounded(&path).unwrap(), b"bytes");
+        assert_eq!(read_file(&path).unwrap(), b"bytes");
         let n_files = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(n_files, 1);
     }

@@ -21,7 +21,7 @@ pub const PASSPORT_FORMAT: u32 = 1;
 
 /// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
 /// metres, a smoothing over sixteen cells, frames of 65,536 pixels, rims of 64 cells.
-const MAX_WINDOW_MM: f64 = 10_000.0;
+const LONGEST_WINDOW: f64 = 10_000.0;
 const MAX_SMOOTH_CELLS: f64 = 16.0;
 const MAX_COLUMNS: usize = 65_536 / crate::CELL_PX;
 const MAX_RIM_CELLS: usize = 64;
@@ -178,7 +178,7 @@ pub struct ReferenceSettings {
 impl ReferenceSettings {
     fn check(&self) -> Result<(), String> {
         let smooth_cells = f64::from(self.smooth_cells);
-        between("reference.window_mm", self.window_mm, 0.0, MAX_WINDOW_MM)?;
+        between("reference.window_mm", self.window_mm, 0.0, LONGEST_WINDOW)?;
         between(
             "reference.smooth_cells",
             smooth_cells,

@@ -27,7 +27,7 @@ const VOUCHED_BLOCKS: f64 = 0.5;
 const SHARES: (f64, f64) = (1e-15, 1.0 - 1e-15);
 
 /// Areas of a block, in m², within which everything in [`Evidence`] is finite.
-const BLOCKS_M2: (f64, f64) = (1e-9, 1e9);
+const BLOCK_AREAS: (f64, f64) = (1e-9, 1e9);
 
 /// Scores that have a finite logarithm.
 const LOGARITHMS_OF: (f64, f64) = (f32::MIN_POSITIVE as f64, f32::MAX as f64);
@@ -44,7 +44,7 @@ pub struct FalseAlarms {
 /// evidence are finite, whatever was asked for.
 pub fn fit_threshold(highest: &[f32], block_m2: f64, asked: FalseAlarms) -> (f32, Evidence) {
     let asked_per_100_m2 = within(asked.per_100_m2, (0.0, f64::MAX));
-    let block_m2 = within(block_m2, BLOCKS_M2);
+    let block_m2 = within(block_m2, BLOCK_AREAS);
     let (location, scale) = gumbel(highest);
     let n = highest.len() as f64;
     let asked_share = share_of_blocks(asked_per_100_m2, block_m2);
