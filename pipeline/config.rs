@@ -67,12 +67,21 @@ impl Station {
     /// # Errors
     /// When the scale is not one that a camera can have.
     pub fn at_scale(mm_per_px: f64) -> anyhow::Result<Self> {
+        Self::at_scales(mm_per_px, mm_per_px)
+    }
+
+    /// A station of one lane at `mm_per_px` across and `mm_per_line` along, from the datum on.
+    ///
+    /// # Errors
+    /// When a scale is not one that a camera can have.
+    pub fn at_scales(mm_per_px: f64, mm_per_line: f64) -> anyhow::Result<Self> {
         check_scale("mm_per_px", mm_per_px)?;
+        check_scale("mm_per_line", mm_per_line)?;
         Ok(Self {
             name: None,
             lane: Lane {
                 mm_per_px,
-                mm_per_line: mm_per_px,
+                mm_per_line,
                 offset: Um::ZERO,
             },
             light: LIGHT_LIMITS,

@@ -64,12 +64,17 @@ pub fn camera_channels(channels: models::Channels) -> camera::Channels {
 /// # Errors
 /// With both scales.
 pub fn check_scale(model: &Article, station: &Station) -> anyhow::Result<()> {
-    let (taught, given) = (model.passport().mm_per_px, station.lane.mm_per_px);
-    ensure!(
-        (given / taught - 1.0).abs() <= SCALE_TOLERANCE,
-        "the model of article {:?} was taught at {taught} mm per pixel, found {given}: teach the article at this scale, or set the camera to the taught one",
-        model.passport().article
-    );
+    let passport = model.passport();
+    for (direction, taught, given) in [
+        ("across", passport.mm_per_px, station.lane.mm_per_px),
+        ("along", passport.mm_per_line, station.lane.mm_per_line),
+    ] {
+        ensure!(
+            (given / taught - 1.0).abs() <= SCALE_TOLERANCE,
+            "the model of article {:?} was taught at {taught} mm per pixel {direction}, found {given}: teach the article at this scale, or set the camera to the taught one",
+            passport.article
+        );
+    }
     Ok(())
 }
 

@@ -32,6 +32,16 @@ pub struct SeenFrame {
     pub failed: Vec<(TilePlace, String)>,
 }
 
+impl SeenFrame {
+    /// Judged cells that the tile at `place` was to give.
+    pub fn n_judged(&self, place: &TilePlace) -> usize {
+        let judged = &self.block.judged;
+        let from = place.col.max(judged.start);
+        let to = (place.col + place.kept.cols.len()).min(judged.end);
+        place.kept.rows.len() * to.saturating_sub(from)
+    }
+}
+
 /// Gathers what belongs to one frame.
 #[derive(Default)]
 pub struct Gather {

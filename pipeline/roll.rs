@@ -66,6 +66,18 @@ impl Ledger {
         let width = self.geometry.width_px();
         let mut cover = Vec::new();
         let ticks = self.advance(frame.ticks.clone(), &mut cover)?;
+        let n_failed: usize = seen
+            .failed
+            .iter()
+            .map(|(place, _)| seen.n_judged(place))
+            .sum();
+        ensure!(
+            seen.block.n_covered() + n_failed == seen.block.n_judged(),
+            "frame {}: found scores of {} cells and {n_failed} failed ones, expected {}",
+            frame.sequence,
+            seen.block.n_covered(),
+            seen.block.n_judged()
+        );
         let cloth = seen.head.cloth;
         for (band, failed) in bands(seen, &ticks, cloth.columns()) {
             let mut from = cloth.left();

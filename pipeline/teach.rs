@@ -161,6 +161,7 @@ pub fn teach(
         backbone: teaching.backbone.describe(channels)?,
         channels,
         mm_per_px: teaching.station.lane.mm_per_px,
+        mm_per_line: teaching.station.lane.mm_per_line,
         flat_field: correction
             .flat_field
             .as_ref()

@@ -348,7 +348,7 @@ fn a_station_file_gives_scale_and_place() {
         return;
     };
     let station =
-        "name = 'table 3'\n[[lane]]\nmm_per_px = 0.2\nmm_per_line = 0.4\noffset_mm = 100.0\n";
+        "name = 'table 3'\n[[lane]]\nmm_per_px = 0.2\nmm_per_line = 0.203\noffset_mm = 100.0\n";
     std::fs::write(mill.path().join("station.toml"), station).unwrap();
     let args = [
         "inspect",
@@ -363,7 +363,7 @@ fn a_station_file_gives_scale_and_place() {
     let args = [&args[..], &["--station", "station.toml"]].concat();
     let ran = mill.run(&args);
     let roll = ran.json(ran.code);
-    assert_eq!(roll["length_mm"], 16.0 * 256.0 * 0.4);
+    assert_eq!(roll["length_mm"], 16.0 * 256.0 * 0.203);
     assert_eq!(roll["width_mm"], 409.6);
     let run = mill
         .store()
@@ -378,6 +378,16 @@ fn a_station_file_gives_scale_and_place() {
     assert!(
         cells.iter().all(|cell| cell.rect.across().start >= 100_000),
         "{cells:?}"
+    );
+
+    let station = station.replace("0.203", "0.4");
+    std::fs::write(mill.path().join("station.toml"), station).unwrap();
+    let ran = mill.run(&args);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.contains("0.2 mm per pixel along, found 0.4"),
+        "{}",
+        ran.err
     );
 }
 
@@ -399,4 +409,42 @@ fn looking_changes_no_file() {
         assert_eq!(mill.run(args).code, 0, "{args:?}");
     }
     assert_eq!(files(), before);
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_nothing_and_changes_no_exit_code() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let folder = mill.path().join("roll");
+    write_frames(&folder, glaring());
+    // A picture that cannot be read is told in the log.
+    std::fs::write(folder.join("99.png"), "no picture").unwrap();
+    let run = |args: &[&str]| {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_selvedge"))
+            .args(args)
+            .current_dir(mill.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        drop(child.stderr.take());
+        child.wait().unwrap().code()
+    };
+    let inspect = [
+        "inspect",
+        "--article",
+        "plain",
+        "--roll",
+        "R",
+        "--from",
+        "roll",
+    ];
+    assert_eq!(run(&inspect), Some(1));
+    assert_eq!(run(&["roll", "R"]), Some(1));
+    assert_eq!(run(&["rolls"]), Some(0));
+    let told = mill.run(&["roll", "R", "--json"]).json(1);
+    assert_eq!(told["state"], "done");
+    assert_eq!(told["gaps"][0]["reason"], "unreadable");
 }

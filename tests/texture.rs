@@ -45,6 +45,16 @@ impl TextureArticle {
         TAUGHT.get_or_init(teach)
     }
 
+    /// The same article as if it had been taught at another scale along.
+    pub(crate) fn at_mm_per_line(&self, mm_per_line: f64) -> Article {
+        let folder = tempfile::tempdir().unwrap();
+        let passport = Passport {
+            mm_per_line,
+            ..self.article.passport().clone()
+        };
+        Article::read(&write_model(folder.path(), &passport)).unwrap()
+    }
+
     /// A scorer of it.
     pub(crate) fn scorer(&self) -> Box<dyn Scorer> {
         Box::new(Texture::whitened(self.whitener.clone()))
@@ -139,6 +149,7 @@ fn passport(article: &str, judgement: Judgement, evidence: Evidence) -> Passport
         },
         channels: Channels::Grey,
         mm_per_px: MM_PER_PX,
+        mm_per_line: MM_PER_PX,
         flat_field: None,
         reference: REFERENCE,
         judgement,

@@ -158,6 +158,7 @@ fn models_know_no_cloth() {
     let allowed = [
         "cloth_m2",
         "mm_per_px",
+        "mm_per_line",
         "mm_per_row",
         "window_mm",
         "per_100_m2",

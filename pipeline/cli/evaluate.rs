@@ -38,7 +38,7 @@ pub(super) fn run(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Outc
     let article = name(&args.article, "article")?;
     let store = args.place.look()?;
     let model = args.place.shelf().active(&store, &article)?;
-    let station = args.sight.station(model.passport().mm_per_px)?;
+    let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
     let n_workers = args.sight.n_workers()?;
     let runtime = Runtime::load()?;

@@ -39,7 +39,7 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     // Looked at first: a mistyped store must not be made.
     let model = args.place.shelf().active(&args.place.look()?, &article)?;
     let store = args.place.open()?;
-    let station = args.sight.station(model.passport().mm_per_px)?;
+    let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
     let source = args.from.open()?;
     let runtime = Runtime::load()?;

@@ -19,8 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use models::Article;
 use store::{Name, Store};
 
+use crate::config::Station;
 use crate::shelf::Shelf;
 
 /// What a command came to.
@@ -107,10 +109,20 @@ struct Sight {
 
 impl Sight {
     /// The station, at `usual` mm per pixel when nothing was said.
-    fn station(&self, usual: f64) -> anyhow::Result<crate::config::Station> {
+    fn station(&self, usual: f64) -> anyhow::Result<Station> {
         match (&self.station, self.mm_per_px) {
-            (Some(file), _) => crate::config::Station::read(file),
-            (None, scale) => crate::config::Station::at_scale(scale.unwrap_or(usual)),
+            (Some(file), _) => Station::read(file),
+            (None, scale) => Station::at_scale(scale.unwrap_or(usual)),
+        }
+    }
+
+    /// The station, as the model was taught when nothing was said.
+    fn station_for(&self, model: &Article) -> anyhow::Result<Station> {
+        let passport = model.passport();
+        if self.is_given() {
+            self.station(passport.mm_per_px)
+        } else {
+            Station::at_scales(passport.mm_per_px, passport.mm_per_line)
         }
     }
 

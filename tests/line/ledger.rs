@@ -88,7 +88,8 @@ fn check(settings: LoomSettings, station: &Station, n_workers: usize) {
 
     let stop = AtomicBool::new(false);
     let scorers = taught.scorers(n_workers);
-    let told = inspected(&taught.article, station, scorers, loom(settings), &stop);
+    let article = taught.at_mm_per_line(lane.mm_per_line);
+    let told = inspected(&article, station, scorers, loom(settings), &stop);
     told.assert_adds_up();
     assert_eq!(told.state, RunState::Done);
     assert_eq!(told.length_um, web.along.length().get());
