@@ -15,7 +15,7 @@ use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::features::{Block, Rim};
 use crate::passport::{Judgement, ReferenceSettings};
-use crate::reference::{Beyond, Grown, Window, half_kernel, smoothed};
+use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
 
 /// Score from which a cell is not usual cloth, though it need not be a flaw by itself: it is
 /// not learned from, and belongs to a flaw that it is connected with.
@@ -83,10 +83,15 @@ impl Judge {
         relate_to_rims(&mut scores, block, &self.judgement);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
         if let Some(threshold) = self.judgement.line_threshold
-            && reference.is_known
+            && reference.is_known.contains(&true)
         {
             let lines = along_lines(&scores);
-            scores.zip_mut_with(&lines, |score, line| *score = score.max(line / threshold));
+            for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
+                let mut column = scores.column_mut(col);
+                column.zip_mut_with(&lines.column(col), |score, line| {
+                    *score = score.max(line / threshold);
+                });
+            }
         }
         if let Some(missing) = missing {
             let missing = missing.slice(ndarray::s![distances.own_rows(), ..]);
@@ -97,7 +102,7 @@ impl Judge {
             });
         }
         self.window
-            .remember(block, reference, |row, col| scores[[row, col]] >= UNUSUAL);
+            .remember(block, reference, |row, col| Cell::of(scores[[row, col]]));
         ScoreMap {
             scores,
             judged: block.judged.clone(),

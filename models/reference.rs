@@ -7,7 +7,8 @@
 //!
 //! The reference of a block is a function of a finite window of rows: the block's own and
 //! those of the blocks before it, newest first, until the window is full. It never depends on
-//! timing or on how many workers there are. What is not usual is left out of what later
+//! timing or on how many workers there are. A column in which a flaw runs keeps the reference
+//! that it had before, however long the flaw. What is not usual is left out of what later
 //! blocks see, so a running flaw does not become usual. A column without a single row to go by
 //! is held against the mean of all good cloth, which is zero in whitened features.
 //!
@@ -16,19 +17,32 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use crate::features::{Block, Patch, Rim};
+use crate::judge::UNUSUAL;
 
 /// Rows beyond a joined rim whose distance is computed too, for the smoothing.
 pub(crate) const RIM_ROWS: usize = 3;
 
 /// A column is known by its own past where that is so many times as long as the block: what
 /// begins in the block then hardly changes its own reference. Where a flaw has been running for
-/// longer than the window, the columns beside it say what is usual.
+/// longer than the window, the column is held against what it was before; where it never was
+/// known, against the columns beside it.
 const KNOWN_BY_PAST: usize = 2;
 /// Smoothing across columns that are known by their past, in cells: yarns wander a little.
 const SMOOTH_KNOWN_CELLS: f32 = 0.7;
+
+/// What a cell turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cell {
+    /// Like its column's reference.
+    Usual,
+    /// Near the threshold: not learned from.
+    Unusual,
+    /// Above it.
+    Flagged,
+}
 
 /// Share of unusual rows from which a flaw is taken to run through a column: its fainter rows
 /// would teach it to the reference bit by bit.
@@ -49,6 +63,16 @@ struct Sums {
 pub(crate) struct Window {
     rows: usize,
     past: VecDeque<Sums>,
+    /// What columns looked like when they were last known.
+    last_known: Option<LastKnown>,
+}
+
+/// The reference of each column from before a flaw began to run in it.
+struct LastKnown {
+    /// `[k, cols]`.
+    values: Array2<f32>,
+    /// Columns that were ever known.
+    has: Vec<bool>,
 }
 
 /// A block's reference, with what is needed to remember the block afterwards.
@@ -56,8 +80,8 @@ pub(crate) struct Reference {
     /// `[k, cols]`.
     values: Array2<f32>,
     own: Sums,
-    /// Whether columns are known by their past, so that a line can be told from a yarn.
-    pub(crate) is_known: bool,
+    /// Which columns are known by their past, so that a line in them can be told from a yarn.
+    pub(crate) is_known: Vec<bool>,
 }
 
 impl Window {
@@ -66,12 +90,14 @@ impl Window {
         Self {
             rows,
             past: VecDeque::new(),
+            last_known: None,
         }
     }
 
     /// Forgets everything: another roll, or cloth that has nothing to do with what was seen.
     pub(crate) fn clear(&mut self) {
         self.past.clear();
+        self.last_known = None;
     }
 
     /// The reference of `block`, from itself and the window before it.
@@ -92,25 +118,38 @@ impl Window {
         }
         let is_known = past_rows >= KNOWN_BY_PAST * block.rows;
         let judged = &block.judged;
-        let values = if is_known {
-            let is_new: Vec<bool> = total
-                .counts
-                .iter()
-                .zip(&own.counts)
-                .map(|(all, own)| *all < (1 + KNOWN_BY_PAST) as f32 * own)
-                .collect();
-            total.forget(&is_new);
-            let mut values = smoothed_mean(&total, judged, SMOOTH_KNOWN_CELLS);
-            if is_new.contains(&true) {
-                let neighbours = smoothed_mean(&total, judged, smooth_cells);
-                for (col, _) in is_new.iter().enumerate().filter(|(_, is_new)| **is_new) {
-                    values.column_mut(col).assign(&neighbours.column(col));
-                }
+        if !is_known {
+            return Reference {
+                values: smoothed_mean(&total, judged, smooth_cells),
+                own,
+                is_known: vec![false; block.cols],
+            };
+        }
+        let is_new: Vec<bool> = total
+            .counts
+            .iter()
+            .zip(&own.counts)
+            .map(|(all, own)| *all < (1 + KNOWN_BY_PAST) as f32 * own)
+            .collect();
+        total.forget(&is_new);
+        let mut values = smoothed_mean(&total, judged, SMOOTH_KNOWN_CELLS);
+        let mut is_known: Vec<bool> = is_new.iter().map(|is_new| !is_new).collect();
+        if is_new.contains(&true) {
+            let neighbours = smoothed_mean(&total, judged, smooth_cells);
+            for (col, _) in is_new.iter().enumerate().filter(|(_, is_new)| **is_new) {
+                let last = self.last_known.as_ref();
+                // Cloth wanders: what a column was long ago may be further from what it is now,
+                // the flaw gone, than the columns beside it are.
+                let last = last.filter(|last| {
+                    last.fits(&values, col)
+                        && own.distance(col, last.values.column(col))
+                            <= own.distance(col, neighbours.column(col))
+                });
+                is_known[col] = last.is_some();
+                let from = last.map_or(&neighbours, |last| &last.values);
+                values.column_mut(col).assign(&from.column(col));
             }
-            values
-        } else {
-            smoothed_mean(&total, judged, smooth_cells)
-        };
+        }
         Reference {
             values,
             own,
@@ -125,7 +164,7 @@ impl Window {
         &mut self,
         block: &Block,
         reference: Reference,
-        unusual: impl Fn(usize, usize) -> bool,
+        cell: impl Fn(usize, usize) -> Cell,
     ) {
         if !block.continues {
             self.clear();
@@ -133,16 +172,29 @@ impl Window {
         if block.patches.is_empty() {
             return;
         }
+        self.keep_known(&reference);
         let mut own = reference.own;
-        let is_running: Vec<bool> = (0..block.cols)
-            .map(|col| {
-                let n_unusual = (0..block.rows).filter(|row| unusual(*row, col)).count();
-                n_unusual as f32 > RUNNING_SHARE * block.rows as f32
+        let is_running: Vec<bool> = reference
+            .is_known
+            .iter()
+            .enumerate()
+            .map(|(col, is_known)| {
+                // A column that is not known yet and merely odd, such as a dying sensor's, must
+                // get to be known; one that is flagged must not.
+                let least = if *is_known {
+                    Cell::Unusual
+                } else {
+                    Cell::Flagged
+                };
+                let n = (0..block.rows)
+                    .filter(|row| cell(*row, col) >= least)
+                    .count();
+                n as f32 > RUNNING_SHARE * block.rows as f32
             })
             .collect();
         for patch in &block.patches {
             leave_out(patch, &block.judged, &mut own, &|row, col| {
-                is_running[col] || unusual(row, col)
+                is_running[col] || cell(row, col) >= Cell::Unusual
             });
         }
         self.past.push_front(own);
@@ -160,7 +212,62 @@ impl Window {
     }
 }
 
+impl Cell {
+    /// What a score says of its cell.
+    pub(crate) fn of(score: f32) -> Self {
+        if score > 1.0 {
+            Cell::Flagged
+        } else if score >= UNUSUAL {
+            Cell::Unusual
+        } else {
+            Cell::Usual
+        }
+    }
+}
+
+impl Window {
+    fn keep_known(&mut self, reference: &Reference) {
+        if !reference.is_known.contains(&true) {
+            return;
+        }
+        let fits = |last: &LastKnown| last.values.dim() == reference.values.dim();
+        let last = match self.last_known.take().filter(fits) {
+            Some(mut last) => {
+                for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
+                    last.values
+                        .column_mut(col)
+                        .assign(&reference.values.column(col));
+                    last.has[col] = true;
+                }
+                last
+            }
+            None => LastKnown {
+                values: reference.values.clone(),
+                has: reference.is_known.clone(),
+            },
+        };
+        self.last_known = Some(last);
+    }
+}
+
+impl LastKnown {
+    fn fits(&self, values: &Array2<f32>, col: usize) -> bool {
+        self.values.dim() == values.dim() && self.has[col]
+    }
+}
+
 impl Sums {
+    /// Squared distance of a column's mean from `other`.
+    fn distance(&self, col: usize, other: ArrayView1<'_, f32>) -> f32 {
+        let count = self.counts[col].max(1.0);
+        let sums = self.values.column(col);
+        let differences = sums
+            .iter()
+            .zip(other)
+            .map(|(sum, other)| sum / count - other);
+        differences.map(|difference| difference * difference).sum()
+    }
+
     /// Forgets the columns that are marked.
     fn forget(&mut self, is_out: &[bool]) {
         for (col, _) in is_out.iter().enumerate().filter(|(_, is_out)| **is_out) {

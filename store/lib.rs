@@ -26,7 +26,7 @@ mod rows;
 mod runs;
 mod schema;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use append::{Batch, Crop, CropPlace, EventSeverity, NewCandidate, NewEvent, NewFlaw};
 pub use articles::{Article, Model, NewModel};
@@ -85,12 +85,29 @@ impl Store {
 
     fn open_with(url: &str, access: Access) -> Result<Store, StoreError> {
         let database = database::connect(url, access)?;
-        schema::look(&*database)?;
+        let since = Instant::now();
+        loop {
+            // SQLite refuses at once, without its usual patience, whoever comes while another
+            // process makes the same file durable. Each step may be done again.
+            match Store::prepare(&*database) {
+                Err(StoreError::Busy { .. }) if since.elapsed() < OPENING_PATIENCE => {
+                    std::thread::sleep(OPENING_PAUSE);
+                }
+                prepared => return prepared.map(|()| Store { database }),
+            }
+        }
+    }
+
+    fn prepare(database: &dyn Database) -> Result<(), StoreError> {
+        schema::look(database)?;
         database.make_durable()?;
-        schema::migrate(&*database)?;
-        Ok(Store { database })
+        schema::migrate(database)
     }
 }
+
+/// How long opening waits for others that open the same store, and how long between two tries.
+const OPENING_PATIENCE: Duration = Duration::from_secs(5);
+const OPENING_PAUSE: Duration = Duration::from_millis(10);
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 mod floods;
 mod ledger;
 mod recording;
+mod running;
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;

@@ -142,7 +142,12 @@ pub(crate) fn overlap(one: &Rect, other: &Rect) -> bool {
 
 /// A fresh store, in memory, that knows `article` and its model.
 pub(crate) fn store_with(article: &Article) -> Store {
-    let mut store = Store::open(":memory:").unwrap();
+    store_at(":memory:", article)
+}
+
+/// A store at `url` that has this article, with its model active.
+pub(crate) fn store_at(url: &str, article: &Article) -> Store {
+    let mut store = Store::open(url).unwrap();
     let name = Name::new(&article.passport().article).unwrap();
     let digest = store::Digest::new(article.digest()).unwrap();
     store.ensure_article(&name).unwrap();

@@ -7,7 +7,7 @@ use super::spread::{Whitener, Whitening};
 use crate::features::{Block, Rim};
 use crate::judge::{along_lines, even, relate_to_rims, window_rows};
 use crate::passport::{Evidence, Judgement};
-use crate::reference::{Beyond, Grown, Window, half_kernel, smoothed};
+use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
 use crate::threshold::{FalseAlarms, fit_threshold};
 
 /// Standard deviation of the score's smoothing, in cells. A flaw of 4 to 8 px spreads over
@@ -106,8 +106,8 @@ impl Rehearsal {
         }
         self.taught_distances
             .push(quantile(&mut taught, TAUGHT_QUANTILE));
-        let is_known = reference.is_known;
-        self.window.remember(block, reference, |_, _| false);
+        let is_known = reference.is_known.contains(&true);
+        self.window.remember(block, reference, |_, _| Cell::Usual);
         let rows = block.rows;
         self.heard.push(Heard {
             block: Block {

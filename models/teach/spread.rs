@@ -12,7 +12,7 @@ use crate::ModelError;
 use crate::features::Block;
 use crate::judge::window_rows;
 use crate::passport::ReferenceSettings;
-use crate::reference::Window;
+use crate::reference::{Cell, Window};
 
 /// Share of the mean variance that is added to each, so that directions in which good cloth
 /// hardly varies do not make noise into flaws. 1e-2 lost 0.015 of strip AUROC on three plain
@@ -92,7 +92,7 @@ impl Teacher {
                 *sum += f64::from(plane.sum());
             }
         }
-        self.window.remember(block, reference, |_, _| false);
+        self.window.remember(block, reference, |_, _| Cell::Usual);
         self.n_blocks += 1;
     }
 

@@ -1,0 +1,95 @@
+//! A flaw that is still running, and what the store says meanwhile.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use camera::{CameraError, Captured, Description, FlawKind, LoomSettings, Pool, Source};
+use store::{CoverState, Store};
+
+use crate::texture::{TextureArticle, good_cloth, loom, station};
+use crate::told::{Told, inspected_into, store_at};
+
+/// Where the flaw begins and ends, in lines; at 0.2 mm each it runs 1.28 m, five times the
+/// window of the reference.
+const FLAW: std::ops::Range<i64> = 768..7168;
+
+/// A loom that looks into the store before each frame, as a reader after a power cut would.
+struct Onlooker {
+    loom: Box<dyn Source>,
+    store: PathBuf,
+    n_looks_at_coverage: Arc<AtomicUsize>,
+}
+
+impl Source for Onlooker {
+    fn description(&self) -> &Description {
+        self.loom.description()
+    }
+
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        let store = Store::open_existing(self.store.to_str().unwrap()).unwrap();
+        let run = store.rolls().unwrap()[0].latest_run;
+        let flaw_um = FLAW.start * 200;
+        let has_flaw = store
+            .flaws(run)
+            .unwrap()
+            .iter()
+            .any(|flaw| flaw.length_um > 1_000_000);
+        for cell in store.coverage(run).unwrap() {
+            self.n_looks_at_coverage.fetch_add(1, Ordering::Relaxed);
+            // A frame that the flaw had not yet reached, and nothing behind it.
+            let is_before = cell.rect.along().end <= flaw_um;
+            assert!(
+                is_before || has_flaw || cell.state != CoverState::Inspected,
+                "{cell:?} is inspected, and its flaw is not in the store"
+            );
+        }
+        self.loom.next(pool)
+    }
+}
+
+#[test]
+fn a_running_flaw_is_one_flaw_and_no_cloth_under_it_is_called_inspected_before() {
+    let taught = TextureArticle::taught();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("qc.db");
+    let store = store_at(file.to_str().unwrap(), &taught.article);
+    let settings = LoomSettings {
+        n_frames: Some(64),
+        ..good_cloth(6)
+    };
+    let n_looks_at_coverage = Arc::new(AtomicUsize::new(0));
+    let source = Onlooker {
+        loom: loom(settings.with_flaw(FlawKind::Stain, FLAW, 200..220, 4.0)),
+        store: file,
+        n_looks_at_coverage: Arc::clone(&n_looks_at_coverage),
+    };
+    let (store, run) = inspected_into(
+        store,
+        &taught.article,
+        &station(),
+        taught.scorers(2),
+        Box::new(source),
+        &AtomicBool::new(false),
+    );
+    let told = Told::of(&store, run);
+    told.assert_adds_up();
+    assert!(n_looks_at_coverage.load(Ordering::Relaxed) > 50);
+    // The stain is an ellipse, so its ends are too thin to be seen.
+    let planted_um = [FLAW.start, FLAW.end].map(|line| line * 200);
+    let column_um = 42_000;
+    let long: Vec<_> = told
+        .flaws
+        .iter()
+        .filter(|flaw| flaw.length_um > 200_000 && flaw.rect.across().contains(&column_um))
+        .collect();
+    let [flaw] = long[..] else {
+        panic!("expected one long flaw, found {:?}", told.boxes());
+    };
+    let (start, end) = (flaw.rect.along().start, flaw.rect.along().end);
+    assert!(
+        planted_um[0] <= start && end <= planted_um[1] && end - start > 900_000,
+        "planted {planted_um:?}, found {:?}",
+        told.boxes()
+    );
+}
