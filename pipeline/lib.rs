@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Modules stand in the order in which cloth meets them; each imports only those above it.
-//! [`line`] alone makes channels and threads. Live inspection, evaluation, teaching and batch
+//! [`mod@line`] alone makes channels and threads. Live inspection, evaluation, teaching and batch
 //! run through the same line and differ only in what they do with its ordered blocks.
 
 pub mod source;
