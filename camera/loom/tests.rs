@@ -1,5 +1,7 @@
 //! The web is one, the truth is true.
 
+mod digests;
+
 use super::*;
 
 const WIDTH: u32 = 640;
