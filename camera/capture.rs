@@ -5,13 +5,14 @@
 //! ```
 //!
 //! Ends when the source ends, when `stop` is set, or when `deliver` breaks because
-//! nobody is left downstream. It makes no thread and no channel; whether a full channel
+//! nobody is left downstream. What comes late, after cloth that lies behind it, is not handed on
+//! as a frame: its cloth is already missing from the ticks, and nothing is entered twice. It makes no thread and no channel; whether a full channel
 //! blocks or drops is decided inside `deliver`.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{CameraError, Captured, Pool, Source};
+use crate::{CameraError, Captured, Lost, LostReason, Pool, Source};
 
 /// What one capture saw, and why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,9 @@ pub struct CaptureCounts {
     pub n_frames: u64,
     /// Exposures without.
     pub n_lost: u64,
-    /// Encoder ticks of all of them.
+    /// How many of those without came, but after cloth that lies behind them.
+    pub n_late: u64,
+    /// Encoder ticks of all of them, late ones without.
     pub n_ticks: i64,
     /// Why it ended.
     pub ending: Ending,
@@ -39,6 +42,10 @@ pub enum Ending {
 
 /// Hands every exposure of `source` to `deliver`, lost ones too, in order.
 ///
+/// An exposure of which no tick lies beyond what was handed out before is late: it becomes a
+/// [`Lost`] without ticks, at the end of what was handed out. One that reaches beyond it stays
+/// as it is, for area frames may overlap.
+///
 /// `stop` is looked at before each exposure. A capture that waits for a buffer ends only
 /// when one comes home or the pool is closed.
 ///
@@ -53,18 +60,26 @@ pub fn capture(
     let mut counts = CaptureCounts {
         n_frames: 0,
         n_lost: 0,
+        n_late: 0,
         n_ticks: 0,
         ending: Ending::EndOfSource,
     };
+    // One past the last tick handed out.
+    let mut end: Option<i64> = None;
     loop {
         if stop.load(Ordering::Relaxed) {
             counts.ending = Ending::Stopped;
             break;
         }
-        let Some(captured) = source.next(pool)? else {
+        let Some(mut captured) = source.next(pool)? else {
             break;
         };
+        if let Some(end) = end.filter(|&end| is_behind(&captured, end)) {
+            captured = Captured::Lost(late(&captured, end));
+            counts.n_late += 1;
+        }
         let ticks = captured.ticks();
+        end = Some(end.map_or(ticks.end, |end| end.max(ticks.end)));
         tracing::trace!(
             camera = captured.camera(),
             sequence = captured.sequence(),
@@ -83,10 +98,96 @@ pub fn capture(
     Ok(counts)
 }
 
+/// True where it has ticks and all of them lie before `end`.
+fn is_behind(captured: &Captured, end: i64) -> bool {
+    let ticks = captured.ticks();
+    !ticks.is_empty() && ticks.end <= end
+}
+
+fn late(captured: &Captured, end: i64) -> Lost {
+    let ticks = captured.ticks();
+    let (reason, why, origin) = match captured {
+        Captured::Frame(frame) => (LostReason::FrameLost, "", frame.origin.clone()),
+        Captured::Lost(lost) => (lost.reason, lost.detail.as_str(), lost.origin.clone()),
+    };
+    let colon = if why.is_empty() { "" } else { ": " };
+    Lost {
+        camera: captured.camera(),
+        sequence: captured.sequence(),
+        ticks: end..end,
+        reason,
+        detail: format!(
+            "late: ticks {}..{} came after tick {end} had been handed out{colon}{why}",
+            ticks.start, ticks.end
+        ),
+        origin,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
-    use crate::{Loom, LoomSettings};
+    use crate::{Buffer, Channels, Depth, Description, Frame, FrameShape, Loom, LoomSettings};
+
+    /// Hands out what it was given.
+    struct Given(Description, VecDeque<Captured>);
+
+    impl Source for Given {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn next(&mut self, _: &Pool) -> Result<Option<Captured>, CameraError> {
+            Ok(self.1.pop_front())
+        }
+    }
+
+    /// Captures small frames over these ticks, and says what was handed on.
+    fn handed_on(ticks: &[(i64, i64)]) -> (Vec<String>, CaptureCounts) {
+        let shape = FrameShape {
+            width: 1,
+            height: 1,
+            channels: Channels::Grey,
+            depth: Depth::Eight,
+        };
+        let frame = |(nth, &(from, to)): (u64, &(i64, i64))| {
+            Captured::Frame(Frame::new(0, nth, from..to, shape, Buffer::alone(1)).unwrap())
+        };
+        let description = Description {
+            name: "given".to_owned(),
+            shape,
+            ticks_per_line: 1,
+            n_frames: None,
+            live: true,
+        };
+        let mut source = Given(description, (0..).zip(ticks).map(frame).collect());
+        let mut told = Vec::new();
+        let stop = AtomicBool::new(false);
+        let counts = capture(&mut source, &Pool::new(1, 1), &stop, |captured| {
+            let letter = match &captured {
+                Captured::Frame(_) => 'f',
+                Captured::Lost(_) => 'L',
+            };
+            let ticks = captured.ticks();
+            told.push(format!("{letter} {}..{}", ticks.start, ticks.end));
+            ControlFlow::Continue(())
+        });
+        (told, counts.unwrap())
+    }
+
+    #[test]
+    fn what_lies_wholly_behind_is_late_and_nothing_else_is() {
+        let (told, counts) =
+            handed_on(&[(0, 10), (20, 30), (10, 20), (25, 35), (35, 45), (31, 45)]);
+        let expected = [
+            "f 0..10", "f 20..30", "L 30..30", "f 25..35", "f 35..45", "L 45..45",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!((counts.n_frames, counts.n_lost, counts.n_late), (4, 2, 2));
+        assert_eq!(counts.n_ticks, 40);
+    }
 
     fn loom(n_frames: Option<u64>) -> (Loom, Pool) {
         let mut settings = LoomSettings::new(1);
@@ -108,6 +209,7 @@ mod tests {
         let expected = CaptureCounts {
             n_frames: 4,
             n_lost: 1,
+            n_late: 0,
             n_ticks: 20,
             ending: Ending::EndOfSource,
         };

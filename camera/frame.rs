@@ -153,6 +153,17 @@ impl Frame {
         &mut self.pixels.bytes_mut()[..self.shape.n_bytes()]
     }
 
+    /// All samples of a 16 bit frame for a source to fill; of an 8 bit frame two each.
+    pub(crate) fn samples_mut(&mut self) -> &mut [u16] {
+        let n = self.shape.n_bytes() / 2;
+        &mut self.pixels.samples_mut()[..n]
+    }
+
+    /// Lets go of the lines from `n_lines` on; the ticks stay what they are.
+    pub(crate) fn keep_lines(&mut self, n_lines: u32) {
+        self.shape.height = self.shape.height.min(n_lines);
+    }
+
     /// The samples of one row, `width × channels`; `None` for a 16 bit frame or a row
     /// past the end.
     pub fn row_u8(&self, row: u32) -> Option<&[u8]> {

@@ -13,19 +13,25 @@
 //! thread or a channel.
 
 pub mod capture;
+pub mod faults;
 pub mod frame;
 pub mod images;
 pub mod loom;
+pub mod paced;
 pub mod pool;
+pub mod woven;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use capture::{CaptureCounts, Ending, capture};
+pub use faults::{Fault, Faulty};
 pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
 pub use images::{ImageFolder, image_files, load_image};
 pub use loom::{Beside, FlawKind, FlawWish, Loom, LoomSettings, PlantedFlaw, Weave};
+pub use paced::{Clock, Paced, SystemClock};
 pub use pool::{Buffer, Pool};
+pub use woven::Woven;
 
 /// Something that exposes frames: a folder of images, a simulated loom, a camera.
 pub trait Source: Send {
@@ -40,6 +46,16 @@ pub trait Source: Send {
     /// # Errors
     /// Only what ends the whole source, such as a pool whose buffers are too small.
     fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError>;
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn description(&self) -> &Description {
+        (**self).description()
+    }
+
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        (**self).next(pool)
+    }
 }
 
 /// What a source says of its frames before the first one comes.
@@ -105,6 +121,26 @@ pub enum CameraError {
         needed: usize,
         /// Bytes of a buffer.
         size: usize,
+    },
+    /// A camera does not answer any more and will not come back by itself.
+    #[error("camera {name:?} is gone since tick {tick}; expected it to go on exposing")]
+    CameraGone {
+        /// Name of the source.
+        name: String,
+        /// Encoder tick from which on nothing came.
+        tick: i64,
+    },
+    /// A source cannot be paced like this.
+    #[error("line rate is {found} lines per second, expected 1 to 10000000")]
+    LineRate {
+        /// The value given.
+        found: String,
+    },
+    /// There was nothing to keep in memory.
+    #[error("{name:?} exposed nothing, expected at least one frame to keep")]
+    NothingWoven {
+        /// Name of the source.
+        name: String,
     },
     /// A setting of the simulated loom is out of range.
     #[error("loom: {key} is {found}, expected {expected}")]

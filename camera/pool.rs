@@ -66,11 +66,21 @@ impl Pool {
         self.take_until(Instant::now().checked_add(wait))
     }
 
+    /// A buffer, if one is at home now. `None` also once the pool is closed.
+    pub fn try_take(&self) -> Option<Buffer> {
+        self.take_within(Duration::ZERO)
+    }
+
     /// Ends the lending: every present and future `take` gives `None`. Buffers that are
     /// out stay good until they are dropped.
     pub fn close(&self) {
         self.home.stock().closed = true;
         self.home.came_home.notify_all();
+    }
+
+    /// True once the lending has ended.
+    pub fn is_closed(&self) -> bool {
+        self.home.stock().closed
     }
 
     /// How many buffers the pool owns.
@@ -146,6 +156,11 @@ impl Buffer {
     pub(crate) fn samples(&self) -> &[u16] {
         &self.samples
     }
+
+    /// The same memory as 16 bit samples, for writing.
+    pub(crate) fn samples_mut(&mut self) -> &mut [u16] {
+        &mut self.samples
+    }
 }
 
 impl Drop for Buffer {
@@ -199,6 +214,17 @@ mod tests {
         let pool = Pool::new(1, 8);
         let _out = pool.take().unwrap();
         assert!(pool.take_within(Duration::from_millis(1)).is_none());
+    }
+
+    #[test]
+    fn a_try_takes_what_is_at_home_and_waits_for_nothing() {
+        let pool = Pool::new(1, 8);
+        let out = pool.try_take().unwrap();
+        assert!(pool.try_take().is_none());
+        drop(out);
+        assert!(pool.try_take().is_some() && !pool.is_closed());
+        pool.close();
+        assert!(pool.try_take().is_none() && pool.is_closed());
     }
 
     #[test]
