@@ -15,6 +15,8 @@ pub mod units;
 
 pub mod geometry;
 
+pub mod lanes;
+
 pub mod cloth_edge;
 
 pub mod flat_field;
@@ -33,6 +35,7 @@ pub use cloth_edge::{ClothSpan, find_cloth};
 pub use flat_field::{FlatField, FlatFieldEstimator};
 pub use geometry::LaneGeometry;
 pub use joint::{JointRows, continues, joint_step};
+pub use lanes::owned_spans;
 pub use light::{EvenFrame, Evener, LightFacts, LightFault, LightLimits};
 pub use units::{Span, Um, WebRect, m_from_um, mm_from_um, um_from_m, um_from_mm};
 
