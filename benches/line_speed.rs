@@ -225,14 +225,14 @@ fn line_pass(
         article,
         model: &cloth.article,
         station: &cloth.station,
+        sources: vec![cloth.source()],
         scorers: scorers_of(&cloth.article, runtime, n_workers)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
         stop: &AtomicBool::new(false),
     };
-    let source = cloth.source();
     let clock = Clock::start();
-    let (store, run) = inspect(inspection, source, store, &mut |_, _| {}, &mut || {})?;
+    let (store, run) = inspect(inspection, store, &mut |_, _| {}, &mut || {})?;
     let cost = clock.stop();
     let totals = store.coverage_totals(run)?;
     ensure!(

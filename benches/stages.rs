@@ -20,7 +20,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use models::onnx::Runtime;
 use models::{CELL_PX, Judge, Patch, Scorer};
 use selvedge::fitting::correction_for;
-use selvedge::flaws::regions;
+use selvedge::flaws::{Sides, regions};
 use selvedge::judging::{Gather, Ordered, SeenFrame};
 use selvedge::shelf::Shelf;
 use selvedge::tiles::{Joints, Numbered, Work};
@@ -202,6 +202,7 @@ fn the_network(
             }
             Work::Frame(head) => selvedge::inference::Scored::Frame(head),
             Work::Missed(missed) => selvedge::inference::Scored::Missed(missed),
+            Work::Ended => selvedge::inference::Scored::Ended,
         };
         if let Some(Ordered::Frame(frame)) = gather.push(scored) {
             seen.push(frame);
@@ -230,7 +231,7 @@ fn behind_the_network(
     table: &mut Table<'_, impl Write>,
 ) -> anyhow::Result<()> {
     let passport = cloth.article.passport();
-    let mm_per_row = cloth.station.lane.mm_per_line * CELL_PX as f64;
+    let mm_per_row = cloth.station.lanes[0].mm_per_line * CELL_PX as f64;
     let judge = || Judge::new(passport.judgement.clone(), passport.reference, mm_per_row);
     table.time("Judge::judge", || {
         let mut judge = judge();
@@ -246,8 +247,8 @@ fn behind_the_network(
     table.time("regions, flaws and candidates", || {
         seconds(|| {
             for map in &maps {
-                black_box(regions(map, 1.0));
-                black_box(regions(map, 0.7));
+                black_box(regions(map, 1.0, &Sides::ALONE));
+                black_box(regions(map, 0.7, &Sides::ALONE));
             }
             Ok(())
         })
@@ -298,7 +299,7 @@ fn the_store(cloth: &Cloth, url: &str, table: &mut Table<'_, impl Write>) -> any
         runtime_version: String::new(),
         device: String::new(),
         batch_shape: String::new(),
-        mm_per_px: cloth.station.lane.mm_per_px,
+        mm_per_px: cloth.station.lanes[0].mm_per_px,
         station: None,
         length_known: LengthKnown::Nominal,
     })?;

@@ -5,7 +5,7 @@
 //! ```toml
 //! name = "table 3"
 //!
-//! [[lane]]
+//! [[lane]]                 # one per camera, from left to right
 //! mm_per_px = 0.2          # across
 //! mm_per_line = 0.2        # along; as across when left out
 //! offset_mm = 0.0          # where the lane's first column lies
@@ -18,7 +18,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use calibration::{LightLimits, Um, um_from_mm};
+use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
 use models::CELL_PX;
 use serde::Deserialize;
 
@@ -27,8 +27,8 @@ use serde::Deserialize;
 pub struct Station {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// Its only lane.
-    pub lane: Lane,
+    /// Its lanes, from left to right; at least one.
+    pub lanes: Vec<Lane>,
     /// Light by which cloth can be judged.
     pub light: LightLimits,
 }
@@ -58,6 +58,8 @@ pub const LIGHT_LIMITS: LightLimits = LightLimits {
     min_mean_level: 8.0,
 };
 
+/// Cameras beside each other that one machine can be asked to serve.
+const MOST_LANES: usize = 64;
 /// Scales that a camera looking at cloth can have, in mm per pixel.
 const SCALES: std::ops::RangeInclusive<f64> = 0.001..=10.0;
 
@@ -79,11 +81,11 @@ impl Station {
         check_scale("mm_per_line", mm_per_line)?;
         Ok(Self {
             name: None,
-            lane: Lane {
+            lanes: vec![Lane {
                 mm_per_px,
                 mm_per_line,
                 offset: Um::ZERO,
-            },
+            }],
             light: LIGHT_LIMITS,
         })
     }
@@ -100,19 +102,25 @@ impl Station {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let raw: RawStation = toml::from_str(text)?;
-        let [lane] = raw.lane[..] else {
+        if raw.lane.is_empty() || raw.lane.len() > MOST_LANES {
             bail!(
-                "found {} [[lane]] sections, expected exactly one",
+                "found {} [[lane]] sections, expected 1 to {MOST_LANES}",
                 raw.lane.len()
             );
-        };
-        check_scale("lane.mm_per_px", lane.mm_per_px)?;
-        let mm_per_line = lane.mm_per_line.unwrap_or(lane.mm_per_px);
-        check_scale("lane.mm_per_line", mm_per_line)?;
-        if !lane.offset_mm.is_finite() || lane.offset_mm.abs() > 100_000.0 {
+        }
+        let lanes = (raw.lane.iter().enumerate())
+            .map(|(index, lane)| lane.checked(index + 1))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if let Some(index) = lanes
+            .windows(2)
+            .position(|two| two[0].offset >= two[1].offset)
+        {
             bail!(
-                "found lane.offset_mm = {}, expected -100000 to 100000",
-                lane.offset_mm
+                "found lane {} at offset_mm = {} and lane {} at {}, expected lanes from left to right",
+                index + 1,
+                mm_from_um(lanes[index].offset),
+                index + 2,
+                mm_from_um(lanes[index + 1].offset)
             );
         }
         let raw_light = raw.light.unwrap_or_default();
@@ -138,11 +146,7 @@ impl Station {
         }
         Ok(Self {
             name: raw.name,
-            lane: Lane {
-                mm_per_px: lane.mm_per_px,
-                mm_per_line,
-                offset: um_from_mm(lane.offset_mm),
-            },
+            lanes,
             light,
         })
     }
@@ -157,6 +161,28 @@ fn check_scale(key: &str, scale: f64) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+impl RawLane {
+    /// The lane, which is the station's `nth` from 1.
+    fn checked(&self, nth: usize) -> anyhow::Result<Lane> {
+        let key = |name: &str| format!("lane {nth}: {name}");
+        check_scale(&key("mm_per_px"), self.mm_per_px)?;
+        let mm_per_line = self.mm_per_line.unwrap_or(self.mm_per_px);
+        check_scale(&key("mm_per_line"), mm_per_line)?;
+        if !self.offset_mm.is_finite() || self.offset_mm.abs() > 100_000.0 {
+            bail!(
+                "found {} = {}, expected -100000 to 100000",
+                key("offset_mm"),
+                self.offset_mm
+            );
+        }
+        Ok(Lane {
+            mm_per_px: self.mm_per_px,
+            mm_per_line,
+            offset: um_from_mm(self.offset_mm),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -191,8 +217,8 @@ mod tests {
     #[test]
     fn a_station_is_read_with_its_defaults() {
         let station = Station::parse("[[lane]]\nmm_per_px = 0.25\noffset_mm = 10\n").unwrap();
-        assert_eq!(station.lane.mm_per_line, 0.25);
-        assert_eq!(station.lane.offset, um_from_mm(10.0));
+        assert_eq!(station.lanes[0].mm_per_line, 0.25);
+        assert_eq!(station.lanes[0].offset, um_from_mm(10.0));
         assert_eq!(station.light, LIGHT_LIMITS);
     }
 
@@ -201,7 +227,7 @@ mod tests {
         for (text, said) in [
             (
                 "[[lane]]\nmm_per_px = 0\n",
-                "lane.mm_per_px = 0, expected 0.001 to 10",
+                "lane 1: mm_per_px = 0, expected 0.001 to 10",
             ),
             (
                 "[[lane]]\nmm_per_px = 0.2\nwidth = 3\n",
@@ -209,7 +235,11 @@ mod tests {
             ),
             ("nam = 'x'\n", "unknown field `nam`"),
             ("name = 'x'\n", "found 0 [[lane]] sections"),
-            ("[[lane]]\nmm_per_px = nan\n", "lane.mm_per_px = NaN"),
+            (
+                "[[lane]]\nmm_per_px = 0.2\noffset_mm = 9\n[[lane]]\nmm_per_px = 0.2\n",
+                "lane 1 at offset_mm = 9 and lane 2 at 0, expected lanes from left to right",
+            ),
+            ("[[lane]]\nmm_per_px = nan\n", "lane 1: mm_per_px = NaN"),
         ] {
             let error = format!("{:#}", Station::parse(text).unwrap_err());
             assert!(error.contains(said), "{error}");

@@ -16,10 +16,10 @@ use serde::Serialize;
 
 use crate::config::Station;
 use crate::fitting::correction_for;
-use crate::flaws::regions;
+use crate::flaws::{Sides, regions};
 use crate::judging::{Ordered, SeenFrame};
 use crate::labels::{Mask, MaskFolder};
-use crate::line::{self, Line};
+use crate::line::{self, Feed, Line};
 use crate::ranking::{PixelRanking, auroc};
 use crate::source::LooseImages;
 use crate::tiles::{Joints, Tiler};
@@ -187,15 +187,18 @@ fn judge_folder(
     let mut judge = Judge::new(
         model.passport().judgement.clone(),
         model.passport().reference,
-        evaluation.station.lane.mm_per_cell_row(),
+        evaluation.station.lanes[0].mm_per_cell_row(),
     );
+    let correction = correction_for(model, evaluation.station, Joints::Loose)?;
     let line = Line {
-        source: Box::new(source),
-        tiler: Tiler::new(correction_for(model, evaluation.station, Joints::Loose)?),
+        feeds: vec![Feed {
+            source: Box::new(source),
+            tiler: Tiler::new(0, correction),
+        }],
         scorers,
         stop: evaluation.stop,
     };
-    let counts = line::run(line, &mut |ordered| {
+    let endings = line::run(line, &mut |_, ordered| {
         match ordered {
             Ordered::Frame(seen) => {
                 let file = &files[seen.head.frame.sequence as usize];
@@ -210,14 +213,17 @@ fn judge_folder(
                     missed.detail
                 ));
             }
+            Ordered::Ended => return Ok(()),
         }
         progress(label, n_files);
         Ok(())
     })?;
-    ensure!(
-        counts.ending != Ending::Stopped,
-        "stopped before all images were judged; nothing was measured"
-    );
+    for ending in endings {
+        ensure!(
+            ending?.ending != Ending::Stopped,
+            "stopped before all images were judged; nothing was measured"
+        );
+    }
     Ok(())
 }
 
@@ -244,7 +250,7 @@ impl SoFar {
             label,
             score,
             flagged: score > 1.0,
-            flaws: regions(&map, UNUSUAL)
+            flaws: regions(&map, UNUSUAL, &Sides::ALONE)
                 .into_iter()
                 .filter(|region| region.highest > 1.0)
                 .map(|region| {

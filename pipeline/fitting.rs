@@ -65,10 +65,13 @@ pub fn camera_channels(channels: models::Channels) -> camera::Channels {
 /// With both scales.
 pub fn check_scale(model: &Article, station: &Station) -> anyhow::Result<()> {
     let passport = model.passport();
-    for (direction, taught, given) in [
-        ("across", passport.mm_per_px, station.lane.mm_per_px),
-        ("along", passport.mm_per_line, station.lane.mm_per_line),
-    ] {
+    let scales = station.lanes.iter().flat_map(|lane| {
+        [
+            ("across", passport.mm_per_px, lane.mm_per_px),
+            ("along", passport.mm_per_line, lane.mm_per_line),
+        ]
+    });
+    for (direction, taught, given) in scales {
         ensure!(
             (given / taught - 1.0).abs() <= SCALE_TOLERANCE,
             "the model of article {:?} was taught at {taught} mm per pixel {direction}, found {given}: teach the article at this scale, or set the camera to the taught one",

@@ -21,6 +21,8 @@ pub struct Region {
     pub cols: Range<usize>,
     /// Cells at or above the level.
     pub n_cells: usize,
+    /// Those of them that are this lane's own.
+    pub n_owned: usize,
     /// Highest score, 1.0 = threshold.
     pub highest: f32,
     /// Where it is: row, column.
@@ -30,6 +32,39 @@ pub struct Region {
     pub top: Vec<RimCell>,
     /// The same from the last row, for the frame behind.
     pub bottom: Vec<RimCell>,
+    /// The part that the lane on the left may see too.
+    pub left: Option<CellBox>,
+    /// The part that the lane on the right may see too.
+    pub right: Option<CellBox>,
+}
+
+/// Rows and columns of cells, half-open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellBox {
+    /// Rows.
+    pub rows: Range<usize>,
+    /// Columns.
+    pub cols: Range<usize>,
+}
+
+/// Which columns of cells a lane shares with the lanes beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// Columns before this one may belong to a flaw that the lane on the left sees.
+    pub left: usize,
+    /// Columns from this one on may belong to a flaw that the lane on the right sees.
+    pub right: usize,
+    /// Columns that are this lane's own.
+    pub owned: Range<usize>,
+}
+
+impl Sides {
+    /// A lane with nothing beside it.
+    pub const ALONE: Sides = Sides {
+        left: 0,
+        right: usize::MAX,
+        owned: 0..usize::MAX,
+    };
 }
 
 /// A cell near a frame's first or last row.
@@ -41,8 +76,8 @@ pub struct RimCell {
     pub depth: usize,
 }
 
-/// The regions of `map` at `level`, in order of their first cell.
-pub fn regions(map: &ScoreMap, level: f32) -> Vec<Region> {
+/// The regions of `map` at `level`, in order of their first cell, for a lane with these `sides`.
+pub fn regions(map: &ScoreMap, level: f32, sides: &Sides) -> Vec<Region> {
     let (n_rows, n_cols) = map.scores.dim();
     let mut cells: Vec<(usize, usize)> = Vec::new();
     // Index of a row's first cell in `cells`.
@@ -81,6 +116,7 @@ pub fn regions(map: &ScoreMap, level: f32) -> Vec<Region> {
         }
         let region = &mut found[region_of_root[root]];
         region.add(row, col, map.scores[[row, col]], n_rows);
+        region.note_sides(row, col, sides);
     }
     debug_assert!(found.iter().all(|region| region.cols.end <= n_cols));
     found
@@ -93,10 +129,30 @@ impl Region {
             rows: row..row,
             cols: col..col,
             n_cells: 0,
+            n_owned: 0,
             highest: f32::NEG_INFINITY,
             peak: (0, 0),
             top: Vec::new(),
             bottom: Vec::new(),
+            left: None,
+            right: None,
+        }
+    }
+
+    fn note_sides(&mut self, row: usize, col: usize, sides: &Sides) {
+        self.n_owned += usize::from(sides.owned.contains(&col));
+        for (is_shared, part) in [
+            (col < sides.left, &mut self.left),
+            (col >= sides.right, &mut self.right),
+        ] {
+            if is_shared {
+                let part = part.get_or_insert(CellBox {
+                    rows: row..row,
+                    cols: col..col,
+                });
+                part.rows.end = row + 1;
+                part.cols = part.cols.start.min(col)..part.cols.end.max(col + 1);
+            }
         }
     }
 
@@ -170,7 +226,7 @@ mod tests {
     }
 
     fn boxes(drawing: &[&str]) -> Vec<(Range<usize>, Range<usize>, usize)> {
-        regions(&map(drawing), 1.0)
+        regions(&map(drawing), 1.0, &Sides::ALONE)
             .into_iter()
             .map(|region| (region.rows, region.cols, region.n_cells))
             .collect()
@@ -204,7 +260,11 @@ mod tests {
 
     #[test]
     fn cells_near_the_rims_are_kept_for_stitching() {
-        let region = &regions(&map(&["....", ".#..", "....", "....", "..#."]), 1.0)[0];
+        let region = &regions(
+            &map(&["....", ".#..", "....", "....", "..#."]),
+            1.0,
+            &Sides::ALONE,
+        )[0];
         assert_eq!(region.top, [RimCell { col: 1, depth: 1 }]);
         assert_eq!(region.bottom, [RimCell { col: 2, depth: 0 }]);
     }
@@ -213,7 +273,30 @@ mod tests {
     fn what_is_not_judged_makes_no_region() {
         let mut map = map(&["####"]);
         map.judged = 3..4;
-        assert_eq!(regions(&map, 1.0).len(), 1);
-        assert_eq!(regions(&map, 1.0)[0].cols, 3..4);
+        let found = regions(&map, 1.0, &Sides::ALONE);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].cols, 3..4);
+    }
+
+    #[test]
+    fn what_the_lanes_beside_may_see_is_told() {
+        let sides = Sides {
+            left: 2,
+            right: 6,
+            owned: 1..7,
+        };
+        let found = regions(&map(&["##......", "..#...##", "......#."]), 1.0, &sides);
+        let part = |rows: Range<usize>, cols: Range<usize>| Some(CellBox { rows, cols });
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].n_cells, found[0].n_owned), (3, 2));
+        assert_eq!(
+            (&found[0].left, &found[0].right),
+            (&part(0..1, 0..2), &None)
+        );
+        assert_eq!((found[1].n_cells, found[1].n_owned), (3, 2));
+        assert_eq!(
+            (&found[1].left, &found[1].right),
+            (&None, &part(1..3, 6..8))
+        );
     }
 }

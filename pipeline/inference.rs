@@ -28,6 +28,8 @@ pub enum Scored {
     Frame(FrameHead),
     /// Nothing could be looked at.
     Missed(Missed),
+    /// The lane has ended.
+    Ended,
 }
 
 /// Scores tiles until there are no more.
@@ -36,13 +38,24 @@ pub fn score_tiles(
     work: &Receiver<Numbered<Work>>,
     scored: &Tx<Numbered<Scored>>,
 ) {
-    for Numbered { ordinal, item } in work {
+    for numbered in work {
+        let Numbered {
+            lane,
+            ordinal,
+            item,
+        } = numbered;
         let item = match item {
             Work::Tile(tile) => score(scorer, &tile),
             Work::Frame(head) => Scored::Frame(head),
             Work::Missed(missed) => Scored::Missed(missed),
+            Work::Ended => Scored::Ended,
         };
-        if scored.send(Numbered { ordinal, item }).is_err() {
+        let numbered = Numbered {
+            lane,
+            ordinal,
+            item,
+        };
+        if scored.send(numbered).is_err() {
             // Downstream is gone and reports its own reason.
             break;
         }
@@ -166,7 +179,13 @@ mod tests {
         let (scored_tx, scored_rx) = channel("scored", 4, Policy::Block);
         for ordinal in 0..4 {
             let item = tile();
-            work_tx.send(Numbered { ordinal, item }).unwrap();
+            let lane = 0;
+            let numbered = Numbered {
+                lane,
+                ordinal,
+                item,
+            };
+            work_tx.send(numbered).unwrap();
         }
         drop(work_tx);
 
@@ -178,7 +197,7 @@ mod tests {
             .map(|numbered| match numbered.item {
                 Scored::Patch(_) => "scored".to_owned(),
                 Scored::Failed(_, problem) => problem,
-                Scored::Frame(_) | Scored::Missed(_) => "passed".to_owned(),
+                Scored::Frame(_) | Scored::Missed(_) | Scored::Ended => "passed".to_owned(),
             })
             .collect();
         assert_eq!(

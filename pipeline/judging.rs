@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Scored::Patch, Failed … Frame ─▶ Gather ─▶ Ordered::Frame (features of a whole frame)
-//! Scored::Missed ────────────────────────▶ Ordered::Missed
+//! Scored::Missed, Ended ─────────────────▶ Ordered::Missed, Ended
 //! ```
 //!
 //! Runs behind `reorder`, in cloth order. A frame's features are not copied: its block borrows
@@ -20,6 +20,8 @@ pub enum Ordered {
     Frame(SeenFrame),
     /// Nothing could be looked at.
     Missed(Missed),
+    /// The lane has ended.
+    Ended,
 }
 
 /// A frame with its features.
@@ -62,6 +64,7 @@ impl Gather {
                 None
             }
             Scored::Missed(missed) => Some(Ordered::Missed(missed)),
+            Scored::Ended => Some(Ordered::Ended),
             Scored::Frame(head) => {
                 let patches = std::mem::take(&mut self.patches);
                 let failed = std::mem::take(&mut self.failed);

@@ -1,7 +1,7 @@
 //! Selvedge's line: from frames to flaws and a true ledger, and the program around it.
 //!
 //! ```text
-//! source ─▶ capture ─▶ tiles ─▶ inference × N ─▶ reorder ─▶ judging ─▶ flaws ─▶ stitch
+//! source ─▶ capture ─▶ tiles ─▶ inference × N ─▶ reorder ─▶ judging ─▶ flaws ─▶ stitch ─▶ borders
 //!                                                                         └─▶ roll ─▶ record ─▶ store
 //! ```
 //!
@@ -25,11 +25,19 @@ pub mod judging;
 
 pub mod flaws;
 
+pub mod floods;
+
 pub mod stitch;
+
+pub mod borders;
+
+pub mod crops;
 
 pub mod roll;
 
 pub mod record;
+
+pub mod web;
 
 pub mod line;
 

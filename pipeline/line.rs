@@ -1,28 +1,31 @@
 //! The line: every channel and every thread of an inspection, on one screen.
 //!
 //! ```text
-//! capture ──frames──▶ tiler ──work──▶ worker × N ──scored──▶ the caller's thread: reorder, consume
+//! capture ──frames──▶ tiler ┐                                     (one pair per lane)
+//! capture ──frames──▶ tiler ┴──work──▶ worker × N ──scored──▶ the caller's thread: reorder, consume
 //!    ▲                  │                                         │            └──pages──▶ record
 //!    └── pool ◀─────────│────────────── frames go home ───────────┤
 //!                       └◀──────────────── tickets ───────────────┘
 //! ```
 //!
-//! Stopping is the end of the stream: the source ends or `stop` is set, each stage drains what
-//! it holds and drops its sender. Threads are joined in flow order. When the consumer fails,
-//! its receivers are dropped and everything upstream ends; its error is the one that is told.
+//! Lanes share the workers and nothing else: a lane that waits for its camera makes no other lane
+//! wait, and one whose camera fails ends alone. Stopping is the end of the stream: sources end or
+//! `stop` is set, each stage drains what it holds and drops its sender. Threads are joined in flow
+//! order. When the consumer fails, its receivers are dropped and everything upstream ends; its
+//! error is the one that is told.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use anyhow::{Context, anyhow};
-use camera::{CaptureCounts, Captured, Lost, LostReason, Pool, Source, capture};
+use camera::{CameraError, CaptureCounts, Captured, Lost, LostReason, Pool, Source, capture};
 use crossbeam::channel::{Receiver, bounded};
 use models::Scorer;
 use store::{FlawId, NewFlaw, RunId, Store};
 
 use crate::channel::{Policy, Refused, Tx, channel};
-use crate::inference::score_tiles;
+use crate::inference::{Scored, score_tiles};
 use crate::judging::{Gather, Ordered};
 use crate::record::{Page, record};
 use crate::reorder::Reorder;
@@ -37,64 +40,81 @@ const PAGES_DEPTH: usize = 256;
 
 /// What a line is made of.
 pub struct Line<'a> {
-    /// Where frames come from.
-    pub source: Box<dyn Source>,
-    /// How they are cut.
-    pub tiler: Tiler,
+    /// One per lane, from the left.
+    pub feeds: Vec<Feed>,
     /// One per worker.
     pub scorers: Vec<Box<dyn Scorer>>,
     /// Ends the line cleanly when set.
     pub stop: &'a AtomicBool,
 }
 
-/// Runs a line to its end; `consume` gets everything in cloth order, on this thread.
+/// What comes from one lane.
+pub struct Feed {
+    /// Where its frames come from.
+    pub source: Box<dyn Source>,
+    /// How they are cut.
+    pub tiler: Tiler,
+}
+
+/// How the capture of each lane ended, from the left.
+pub type Endings = Vec<anyhow::Result<CaptureCounts>>;
+
+/// Runs a line to its end; `consume` gets everything of each lane in cloth order, on this thread,
+/// with the index of the lane. How lanes take turns is chance.
 ///
 /// # Errors
-/// What `consume` returned, else the first stage that failed, by name.
+/// What `consume` returned, else the first stage that failed, by name. A source that failed is
+/// none: its lane has ended, and how is among the endings.
 pub fn run(
     line: Line<'_>,
-    consume: &mut dyn FnMut(Ordered) -> anyhow::Result<()>,
-) -> anyhow::Result<CaptureCounts> {
+    consume: &mut dyn FnMut(usize, Ordered) -> anyhow::Result<()>,
+) -> anyhow::Result<Endings> {
     let Line {
-        mut source,
-        tiler,
+        feeds,
         scorers,
         stop,
     } = line;
     let n_workers = scorers.len().max(1);
-    let policy = if source.description().live {
-        Policy::DropAndMark
-    } else {
-        Policy::Block
-    };
-    // One per item between tiler and consumer: what `reorder` holds back is bounded.
+    // One per item of a lane between its tiler and the consumer: what `reorder` holds back is
+    // bounded.
     let n_tickets = 4 * n_workers + 4;
-    // A frame is at least two items, so the pool never runs dry before the tickets do.
-    let pool = Pool::new(
-        FRAMES_HELD + FRAMES_DEPTH + n_tickets / 2,
-        source.description().shape.n_bytes(),
-    );
-    let (frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
     let (work, work_rx) = channel("work", n_workers, Policy::Block);
     let (scored, scored_rx) = channel("scored", n_workers, Policy::Block);
-    let (tickets, returned) = bounded::<()>(n_tickets);
 
     std::thread::scope(|scope| {
-        let frames_pool = pool.clone();
-        let capturing = spawn(scope, "capture".into(), move || {
-            let mut delivery = Delivery::new(frames);
-            let deliver = |captured| delivery.deliver(captured);
-            let counts = capture(&mut *source, &frames_pool, stop, deliver);
-            delivery.finish();
-            counts.context("the source failed")
-        })?;
-        let tiling = spawn(scope, "tiler".into(), move || {
-            tile(tiler, &frames_rx, |numbered| {
-                let gone = || anyhow!("the stages behind the tiler are gone");
-                tickets.send(()).map_err(|_| gone())?;
-                work.send(numbered).map_err(|_| gone())
-            })
-        })?;
+        let mut lanes = Vec::new();
+        let (mut capturing, mut tiling, mut pools) = (Vec::new(), Vec::new(), Vec::new());
+        for (lane, Feed { mut source, tiler }) in feeds.into_iter().enumerate() {
+            let description = source.description();
+            let policy = if description.live {
+                Policy::DropAndMark
+            } else {
+                Policy::Block
+            };
+            // A frame is at least two items, so the pool never runs dry before the tickets do.
+            let n_buffers = FRAMES_HELD + FRAMES_DEPTH + n_tickets / 2;
+            let pool = Pool::new(n_buffers, description.shape.n_bytes());
+            let (frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
+            let (tickets, returned) = bounded::<()>(n_tickets);
+            pools.push(pool.clone());
+            lanes.push(LaneOrder::new(returned));
+            capturing.push(spawn(scope, format!("capture {lane}"), move || {
+                let mut delivery = Delivery::new(frames);
+                let deliver = |captured| delivery.deliver(captured);
+                let counts = capture(&mut *source, &pool, stop, deliver);
+                delivery.finish(lane, counts.as_ref().err());
+                Ok(counts.context("the source failed"))
+            })?);
+            let work = work.clone();
+            tiling.push(spawn(scope, format!("tiler {lane}"), move || {
+                tile(tiler, &frames_rx, |numbered| {
+                    let gone = || anyhow!("the stages behind the tiler are gone");
+                    tickets.send(()).map_err(|_| gone())?;
+                    work.send(numbered).map_err(|_| gone())
+                })
+            })?);
+        }
+        drop(work);
         let mut working = Vec::new();
         for (index, mut scorer) in scorers.into_iter().enumerate() {
             let (work_rx, scored) = (work_rx.clone(), scored.clone());
@@ -105,20 +125,20 @@ pub fn run(
         }
         drop((work_rx, scored));
 
-        let consumed = consume_in_order(&scored_rx, &returned, consume);
+        let consumed = consume_in_order(&scored_rx, &mut lanes, consume);
         // Whoever still sends learns that nobody listens; whoever waits for a buffer wakes.
-        drop((scored_rx, returned));
+        drop((scored_rx, lanes));
         if consumed.is_err() {
-            pool.close();
+            pools.iter().for_each(Pool::close);
         }
-        let captured = join(capturing);
-        let tiled = join(tiling);
-        let worked: Vec<_> = working.into_iter().map(join).collect();
+        let captured: anyhow::Result<Endings> = join_all(capturing);
+        let tiled = join_all(tiling);
+        let worked = join_all(working);
         consumed?;
-        let counts = captured?;
+        let endings = captured?;
         tiled?;
-        worked.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
-        Ok(counts)
+        worked?;
+        Ok(endings)
     })
 }
 
@@ -150,6 +170,8 @@ struct Delivery {
     frames: Tx<Captured>,
     /// Exposures in a row that found the line full.
     dropped: Option<Lost>,
+    /// Where the next exposure is expected: its number, and its first tick.
+    next: (u64, i64),
 }
 
 impl Delivery {
@@ -157,10 +179,12 @@ impl Delivery {
         Self {
             frames,
             dropped: None,
+            next: (0, 0),
         }
     }
 
     fn deliver(&mut self, captured: Captured) -> ControlFlow<()> {
+        self.next = (captured.sequence() + 1, captured.ticks().end);
         if let Some(dropped) = self.dropped.take()
             && let Err(refused) = self.frames.send(Captured::Lost(dropped))
         {
@@ -182,13 +206,24 @@ impl Delivery {
         }
     }
 
-    /// Tells of what was dropped last, even if the line is still full.
-    fn finish(self) {
-        if let Some(dropped) = self.dropped
-            && self.frames.send_waiting(Captured::Lost(dropped)).is_err()
-        {
-            // Downstream is gone and reports its own reason.
-            tracing::debug!("the end of the stream found nobody");
+    /// Tells of what was dropped last and of what ended the source before its time, even if the
+    /// line is still full.
+    fn finish(self, lane: usize, failed: Option<&CameraError>) {
+        let (sequence, tick) = self.next;
+        let failed = failed.map(|error| Lost {
+            camera: lane as u16,
+            sequence,
+            // How much cloth it will not see is told by the other lanes, if there are any.
+            ticks: tick..tick,
+            reason: LostReason::CameraLost,
+            detail: error.to_string(),
+            origin: None,
+        });
+        for lost in self.dropped.into_iter().chain(failed) {
+            if self.frames.send_waiting(Captured::Lost(lost)).is_err() {
+                // Downstream is gone and reports its own reason.
+                tracing::debug!("the end of the stream found nobody");
+            }
         }
     }
 }
@@ -216,26 +251,46 @@ fn tile(
     tiler.finish(&mut out)
 }
 
+/// A lane's results on their way back into order.
+struct LaneOrder {
+    reorder: Reorder<Scored>,
+    gather: Gather,
+    /// The tickets that come back with them.
+    returned: Receiver<()>,
+}
+
+impl LaneOrder {
+    fn new(returned: Receiver<()>) -> Self {
+        Self {
+            reorder: Reorder::default(),
+            gather: Gather::default(),
+            returned,
+        }
+    }
+}
+
 fn consume_in_order(
-    scored: &Receiver<Numbered<crate::inference::Scored>>,
-    returned: &Receiver<()>,
-    consume: &mut dyn FnMut(Ordered) -> anyhow::Result<()>,
+    scored: &Receiver<Numbered<Scored>>,
+    lanes: &mut [LaneOrder],
+    consume: &mut dyn FnMut(usize, Ordered) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut reorder = Reorder::default();
-    let mut gather = Gather::default();
     for numbered in scored {
-        reorder.push(numbered);
-        while let Some(item) = reorder.next_in_order() {
-            returned.recv().context("the tiler gave no ticket")?;
-            if let Some(ordered) = gather.push(item) {
-                consume(ordered)?;
+        let index = numbered.lane;
+        let lane = lanes.get_mut(index);
+        let lane =
+            lane.with_context(|| format!("found work of lane {index}, which is not there"))?;
+        lane.reorder.push(numbered);
+        while let Some(item) = lane.reorder.next_in_order() {
+            lane.returned.recv().context("the tiler gave no ticket")?;
+            if let Some(ordered) = lane.gather.push(item) {
+                consume(index, ordered)?;
             }
         }
     }
+    let n_waiting: usize = lanes.iter().map(|lane| lane.reorder.n_waiting()).sum();
     anyhow::ensure!(
-        reorder.n_waiting() == 0,
-        "a worker ended before its work: {} results wait for one that never came",
-        reorder.n_waiting()
+        n_waiting == 0,
+        "a worker ended before its work: {n_waiting} results wait for one that never came"
     );
     Ok(())
 }
@@ -258,6 +313,12 @@ fn join<T>(handle: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T>
         .join()
         .unwrap_or_else(|_| Err(anyhow!("it panicked")))
         .with_context(|| format!("thread {name:?} failed"))
+}
+
+/// Joins all, whatever becomes of each; the first that failed is told.
+fn join_all<T>(handles: Vec<ScopedJoinHandle<'_, anyhow::Result<T>>>) -> anyhow::Result<Vec<T>> {
+    let joined: Vec<_> = handles.into_iter().map(join).collect();
+    joined.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -297,7 +358,7 @@ mod tests {
                     .map(|captured| captured.ticks())
                     .collect::<Vec<_>>()
             });
-            delivery.finish();
+            delivery.finish(0, None);
             assert_eq!(last.join().unwrap(), vec![40..50]);
         });
     }

@@ -1,6 +1,6 @@
 //! Cloth order restored after parallel work.
 //!
-//! Items come in any order and leave by their ordinals, without a hole. How many wait here is
+//! Items of one lane come in any order and leave by their ordinals, without a hole. How many wait here is
 //! bounded by the tickets that `line` gives out: one per item between tiler and judging.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ mod tests {
             let mut reorder = Reorder::default();
             let mut left = Vec::new();
             for ordinal in order {
-                reorder.push(Numbered { ordinal, item: ordinal });
+                reorder.push(Numbered { lane: 0, ordinal, item: ordinal });
                 while let Some(item) = reorder.next_in_order() {
                     left.push(item);
                 }

@@ -6,14 +6,15 @@
 //!
 //! It is evidence, not subtraction: a cell is inspected because its score has come, a gap comes
 //! from the event that lost it. At the end the sum is checked against the measured length
-//! times the lane's width, in integers. Frames must come in cloth order; encoder ticks that no
-//! frame accounts for become a gap, ticks that were seen before count once.
+//! times the web's width, in integers. A lane's frames must come in cloth order; encoder ticks that
+//! no frame accounts for become a gap, ticks that were seen before count once, and what two lanes
+//! see counts for the one that owns it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::ensure;
-use calibration::{LaneGeometry, Span, Um, WebRect};
+use calibration::{LaneGeometry, Span, Um, WebRect, owned_spans};
 use models::CELL_PX;
 
 use crate::judging::SeenFrame;
@@ -39,33 +40,73 @@ pub enum CoverState {
     Gap(GapReason),
 }
 
-/// The ledger of one lane of a roll.
+/// Where a lane lies on the web, and which part of it the lane owns.
+#[derive(Clone, Copy, Debug)]
+pub struct LanePlace {
+    /// From columns and ticks to the web.
+    pub geometry: LaneGeometry,
+    /// The strip across that is this lane's alone to tell of.
+    pub owned: Span,
+}
+
+impl LanePlace {
+    /// The places of lanes that stand side by side, from left to right.
+    ///
+    /// # Errors
+    /// When they do not, or leave a strip unseen.
+    pub fn of_lanes(geometries: &[LaneGeometry]) -> anyhow::Result<Vec<Self>> {
+        let owned = owned_spans(geometries)?;
+        let places = geometries.iter().zip(owned);
+        Ok(places
+            .map(|(geometry, owned)| Self {
+                geometry: *geometry,
+                owned,
+            })
+            .collect())
+    }
+}
+
+/// The ledger of a roll, over all its lanes.
 pub struct Ledger {
-    geometry: LaneGeometry,
-    ticks: Option<Range<i64>>,
+    lanes: Vec<LaneLedger>,
     totals: BTreeMap<CoverState, i128>,
 }
 
+/// What stands for a gap whose length nobody knows.
+const SHORTEST_GAP: Um = Um(1);
+
+/// What is known of one lane.
+struct LaneLedger {
+    place: LanePlace,
+    /// Cloth along that has been told of.
+    known: Option<Span>,
+}
+
 impl Ledger {
-    /// An empty ledger. The roll begins with the first tick that comes.
-    pub fn new(geometry: LaneGeometry) -> Self {
+    /// An empty ledger over these lanes. The roll begins with the first tick that comes.
+    pub fn new(places: &[LanePlace]) -> Self {
+        let lane = |place: &LanePlace| LaneLedger {
+            place: *place,
+            known: None,
+        };
         Self {
-            geometry,
-            ticks: None,
+            lanes: places.iter().map(lane).collect(),
             totals: BTreeMap::new(),
         }
     }
 
-    /// Enters a frame whose scores have come, as `state` where a tile's scores came and as failed
-    /// where they did not.
+    /// Enters a frame of `lane` whose scores have come, as `state` where a tile's scores came and
+    /// as failed where they did not.
     ///
     /// # Errors
     /// When a length is beyond what `i64` micrometres can count.
-    pub fn frame(&mut self, seen: &SeenFrame, state: CoverState) -> anyhow::Result<Vec<Cover>> {
+    pub fn frame(
+        &mut self,
+        lane: usize,
+        seen: &SeenFrame,
+        state: CoverState,
+    ) -> anyhow::Result<Vec<Cover>> {
         let frame = &seen.head.frame;
-        let width = self.geometry.width_px();
-        let mut cover = Vec::new();
-        let ticks = self.advance(frame.ticks.clone(), &mut cover)?;
         let n_failed: usize = seen
             .failed
             .iter()
@@ -78,56 +119,163 @@ impl Ledger {
             seen.block.n_covered(),
             seen.block.n_judged()
         );
+        let mut cover = Vec::new();
+        let geometry = self.lanes[lane].place.geometry;
+        let fresh = self.advance(
+            lane,
+            geometry.span_from_ticks(frame.ticks.clone())?,
+            &mut cover,
+        )?;
         let cloth = seen.head.cloth;
-        for (band, failed) in bands(seen, &ticks, cloth.columns()) {
+        let width = geometry.width_px();
+        for (ticks, failed) in bands(seen, cloth.columns()) {
+            let Some(band) = geometry.span_from_ticks(ticks)?.intersection(fresh) else {
+                continue;
+            };
+            let mut enter = |columns: Range<u32>, state| {
+                self.enter(
+                    lane,
+                    band,
+                    geometry.span_from_columns(columns),
+                    state,
+                    &mut cover,
+                );
+            };
             let mut from = cloth.left();
-            self.enter(band.clone(), 0..from, CoverState::Beside, &mut cover)?;
+            enter(0..from, CoverState::Beside);
             for columns in failed {
-                self.enter(band.clone(), from..columns.start, state, &mut cover)?;
+                enter(from..columns.start, state);
                 from = columns.end;
-                let gap = CoverState::Gap(GapReason::WorkerFailed);
-                self.enter(band.clone(), columns, gap, &mut cover)?;
+                enter(columns, CoverState::Gap(GapReason::WorkerFailed));
             }
-            self.enter(band.clone(), from..cloth.right(), state, &mut cover)?;
-            self.enter(band, cloth.right()..width, CoverState::Beside, &mut cover)?;
+            enter(from..cloth.right(), state);
+            enter(cloth.right()..width, CoverState::Beside);
         }
         Ok(cover)
     }
 
-    /// Enters cloth that could not be looked at. Where the cloth lay is not known then, so the
-    /// gap is as wide as the lane.
+    /// Enters cloth of `lane` that could not be looked at. Where the cloth lay is not known then,
+    /// so the gap is as wide as the lane.
     ///
     /// # Errors
     /// As for [`Ledger::frame`].
-    pub fn missed(&mut self, missed: &Missed) -> anyhow::Result<Vec<Cover>> {
+    pub fn missed(&mut self, lane: usize, missed: &Missed) -> anyhow::Result<Vec<Cover>> {
         let mut cover = Vec::new();
-        let ticks = self.advance(missed.ticks.clone(), &mut cover)?;
+        let place = self.lanes[lane].place;
+        let along = place.geometry.span_from_ticks(missed.ticks.clone())?;
+        let fresh = self.advance(lane, along, &mut cover)?;
         let state = CoverState::Gap(missed.reason);
-        self.enter(ticks, 0..self.geometry.width_px(), state, &mut cover)?;
+        self.enter(lane, fresh, place.owned, state, &mut cover);
         Ok(cover)
     }
 
+    /// Makes all lanes equally long, now that they have ended: what one did not see while another
+    /// did is a gap, for the reason that `reason` gives for the lane.
+    ///
+    /// # Errors
+    /// As for [`Ledger::frame`].
+    pub fn close(&mut self, reason: impl Fn(usize) -> GapReason) -> anyhow::Result<Vec<Cover>> {
+        let mut cover = Vec::new();
+        let Some(web) = self.along() else {
+            return Ok(cover);
+        };
+        for lane in 0..self.lanes.len() {
+            let LaneLedger { place, known } = &mut self.lanes[lane];
+            let owned = place.owned;
+            let seen = known
+                .replace(web)
+                .unwrap_or(Span::new(web.start(), web.start())?);
+            let state = CoverState::Gap(reason(lane));
+            for (from, to) in [(web.start(), seen.start()), (seen.end(), web.end())] {
+                self.enter(lane, Span::new(from, to)?, owned, state, &mut cover);
+            }
+        }
+        Ok(cover)
+    }
+
+    /// Takes over what an earlier part of the same run has entered.
+    ///
+    /// # Errors
+    /// When a lane's part is not one stretch of cloth from the roll's beginning on.
+    pub fn resume(&mut self, earlier: &[Cover]) -> anyhow::Result<()> {
+        for lane in &mut self.lanes {
+            let owned = lane.place.owned;
+            let mut area = 0;
+            for cover in earlier {
+                if let Some(across) = cover.rect.across.intersection(owned) {
+                    ensure!(
+                        across == cover.rect.across,
+                        "found coverage from {} to {} across, expected it within one lane: were the lanes moved since?",
+                        cover.rect.across.start(),
+                        cover.rect.across.end()
+                    );
+                    let along = cover.rect.along;
+                    lane.known = Some(lane.known.map_or(along, |known| known.hull(along)));
+                    area += cover.rect.area_um2();
+                }
+            }
+            let known = lane.known.map_or(0, |known| known.length().get());
+            ensure!(
+                area == i128::from(known) * i128::from(owned.length().get()),
+                "found {area} µm² covered in a lane of {} and {} of cloth: the run's coverage has holes and cannot be gone on with",
+                owned.length(),
+                Um(known)
+            );
+        }
+        for cover in earlier {
+            *self.totals.entry(cover.state).or_insert(0) += cover.rect.area_um2();
+        }
+        Ok(())
+    }
+
+    /// Enters cloth that passed while nobody looked, behind everything known: `passed` of it, or,
+    /// where nobody measured that, the shortest gap that can be told, as of unknown length.
+    ///
+    /// # Errors
+    /// As for [`Ledger::frame`].
+    pub fn interrupted(&mut self, passed: Option<Um>) -> anyhow::Result<Vec<Cover>> {
+        let mut cover = Vec::new();
+        let Some(web) = self.along() else {
+            return Ok(cover);
+        };
+        let (reason, length) = match passed {
+            Some(length) => (GapReason::PowerCut, length),
+            None => (GapReason::UnknownLength, SHORTEST_GAP),
+        };
+        let end = web.end() + length.max(Um::ZERO);
+        for lane in 0..self.lanes.len() {
+            let LaneLedger { place, known } = &mut self.lanes[lane];
+            let owned = place.owned;
+            let from = known.map_or(web.start(), Span::end);
+            *known = Some(Span::new(web.start(), end)?);
+            let unseen = Span::new(from, end)?;
+            self.enter(lane, unseen, owned, CoverState::Gap(reason), &mut cover);
+        }
+        Ok(cover)
+    }
+
+    /// Where a lane's known cloth ends.
+    pub fn end_of(&self, lane: usize) -> Option<Um> {
+        self.lanes[lane].known.map(Span::end)
+    }
+
     /// Length of the web so far.
-    ///
-    /// # Errors
-    /// As for [`Ledger::frame`].
-    pub fn length(&self) -> anyhow::Result<Um> {
-        let ticks = self.ticks.clone().unwrap_or(0..0);
-        Ok(self.geometry.span_from_ticks(ticks)?.length())
+    pub fn length(&self) -> Um {
+        self.along().map_or(Um::ZERO, Span::length)
     }
 
-    /// Width of the web: of the lane.
+    /// Width of the web: of all lanes together.
     pub fn width(&self) -> Um {
-        self.geometry.across().length()
+        self.lanes
+            .iter()
+            .map(|lane| lane.place.owned.length())
+            .sum()
     }
 
-    /// Where the web lies along, µm from the datum.
-    ///
-    /// # Errors
-    /// As for [`Ledger::frame`].
-    pub fn along(&self) -> anyhow::Result<Span> {
-        let ticks = self.ticks.clone().unwrap_or(0..0);
-        Ok(self.geometry.span_from_ticks(ticks)?)
+    /// Where the web lies along, µm from the datum; `None` before anything has come.
+    pub fn along(&self) -> Option<Span> {
+        let known = self.lanes.iter().filter_map(|lane| lane.known);
+        known.reduce(Span::hull)
     }
 
     /// Area in one state, in µm².
@@ -141,7 +289,7 @@ impl Ledger {
     /// With both areas when it is not: the ledger cannot be trusted then.
     pub fn check(&self) -> anyhow::Result<()> {
         let entered: i128 = self.totals.values().sum();
-        let measured = i128::from(self.length()?.get()) * i128::from(self.width().get());
+        let measured = i128::from(self.length().get()) * i128::from(self.width().get());
         ensure!(
             entered == measured,
             "the coverage ledger does not add up: found {entered} µm² entered, expected {measured} µm² measured"
@@ -149,50 +297,53 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the roll on to the end of `ticks`: what no frame accounted for becomes a gap, what
-    /// was seen before is cut away.
-    fn advance(&mut self, ticks: Range<i64>, cover: &mut Vec<Cover>) -> anyhow::Result<Range<i64>> {
-        let known = self.ticks.clone().unwrap_or(ticks.start..ticks.start);
-        self.ticks = Some(known.start..known.end.max(ticks.end));
-        if known.end < ticks.start {
-            let width = self.geometry.width_px();
+    /// Takes a lane on to the end of `along`: what no frame accounted for becomes a gap, what was
+    /// seen before is cut away.
+    fn advance(
+        &mut self,
+        lane: usize,
+        along: Span,
+        cover: &mut Vec<Cover>,
+    ) -> anyhow::Result<Span> {
+        let LaneLedger { place, known } = &mut self.lanes[lane];
+        let owned = place.owned;
+        let before = known.map_or(along.start(), Span::end);
+        *known = Some(known.map_or(along, |known| known.hull(along)));
+        if before < along.start() {
+            let unseen = Span::new(before, along.start())?;
             let lost = CoverState::Gap(GapReason::FrameLost);
-            self.enter(known.end..ticks.start, 0..width, lost, cover)?;
+            self.enter(lane, unseen, owned, lost, cover);
         }
-        let start = ticks.start.max(known.end);
-        Ok(start..ticks.end.max(start))
+        let start = along.start().max(before);
+        Ok(Span::new(start, along.end().max(start))?)
     }
 
+    /// Enters the part of a rectangle that the lane owns.
     fn enter(
         &mut self,
-        ticks: Range<i64>,
-        columns: Range<u32>,
+        lane: usize,
+        along: Span,
+        across: Span,
         state: CoverState,
         cover: &mut Vec<Cover>,
-    ) -> anyhow::Result<()> {
-        if ticks.is_empty() || columns.is_empty() {
-            return Ok(());
-        }
-        let rect = self.geometry.rect(ticks, columns)?;
+    ) {
+        let owned = self.lanes[lane].place.owned;
+        let Some(across) = across.intersection(owned) else {
+            return;
+        };
+        let rect = WebRect { along, across };
         if !rect.is_empty() {
             *self.totals.entry(state).or_insert(0) += rect.area_um2();
             cover.push(Cover { rect, state });
         }
-        Ok(())
     }
 }
 
-/// The `ticks` of a frame cut where tiles failed: each band with the columns of cloth that
+/// The ticks of a frame cut where tiles failed: each band with the columns of cloth that
 /// failed in it, from left to right.
-fn bands(
-    seen: &SeenFrame,
-    ticks: &Range<i64>,
-    cloth: Range<usize>,
-) -> Vec<(Range<i64>, Vec<Range<u32>>)> {
-    let at_row = |row: usize| {
-        let tick = seen.head.tick_of_line(row * CELL_PX);
-        tick.clamp(ticks.start, ticks.end)
-    };
+fn bands(seen: &SeenFrame, cloth: Range<usize>) -> Vec<(Range<i64>, Vec<Range<u32>>)> {
+    let ticks = &seen.head.frame.ticks;
+    let at_row = |row: usize| seen.head.tick_of_line(row * CELL_PX);
     let failed: Vec<(Range<i64>, Range<u32>)> = seen
         .failed
         .iter()

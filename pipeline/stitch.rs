@@ -1,14 +1,15 @@
-//! Regions of frames become flaws of the web.
+//! Regions of frames become flaws of a lane.
 //!
 //! ```text
 //! regions of a frame ─▶ joined with open flaws above ─▶ open while they reach the last rows
-//!                                                        └─▶ Flaw, once, when they end
+//!                                                        └─▶ Piece, once, when they end
 //! ```
 //!
 //! A flaw is whole across tile and frame borders: it stays open while its cells come within the
 //! bridged distance of the frame's last row, and closes when the next frame does not go on with
-//! it, or when no next frame joins. Closed flaws leave in cloth order of their first cell, as
-//! far as frames allow. Lengths are µm on the web.
+//! it, or when no next frame joins. Closed ones leave in cloth order of their first cell, as
+//! far as frames allow; what reaches a lane border is for `borders` to make whole. Lengths are µm
+//! on the web.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use calibration::{LaneGeometry, Um, WebRect};
 use models::CELL_PX;
 
-use crate::flaws::{BRIDGED_CELLS, Groups, Region, RimCell};
+use crate::flaws::{BRIDGED_CELLS, CellBox, Groups, Region, RimCell};
 use crate::tiles::tick_of_line;
 
 /// One connected place of the web that is not usual; a defect when its score is above 1.0.
@@ -32,6 +33,19 @@ pub struct Flaw {
     pub score: f32,
     /// The picture around its highest score.
     pub crop: Option<Arc<Cutout>>,
+}
+
+/// A flaw as one lane saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// What this lane saw of it.
+    pub flaw: Flaw,
+    /// Area of its cells that are the lane's own, in µm².
+    pub owned_um2: i64,
+    /// Boxes of what the lane on the left may see of it too, in order along.
+    pub left: Vec<WebRect>,
+    /// The same on the right.
+    pub right: Vec<WebRect>,
 }
 
 /// A piece of a frame as the camera gave it.
@@ -56,6 +70,16 @@ pub struct Cutout {
 }
 
 impl Flaw {
+    /// Takes over another part of the same flaw.
+    pub(crate) fn absorb(&mut self, other: Flaw) {
+        self.rect = self.rect.hull(&other.rect);
+        self.area_um2 += other.area_um2;
+        if other.score > self.score {
+            self.score = other.score;
+            self.crop = other.crop;
+        }
+    }
+
     /// The longer side of its box.
     pub fn length(&self) -> Um {
         self.rect.along.length().max(self.rect.across.length())
@@ -113,13 +137,13 @@ pub struct Stitch {
 }
 
 struct Open {
-    flaw: Flaw,
+    piece: Piece,
     bottom: Vec<RimCell>,
 }
 
 impl Stitch {
     /// Takes the regions of the next frame of the lane, each with a way to cut its picture, and
-    /// gives the flaws that have ended.
+    /// gives those that have ended.
     ///
     /// # Errors
     /// When a place is beyond what `i64` micrometres can count.
@@ -128,7 +152,7 @@ impl Stitch {
         place: &FramePlace<'_>,
         regions: &[Region],
         mut cut: impl FnMut(&Region) -> Option<Arc<Cutout>>,
-    ) -> anyhow::Result<Vec<Flaw>> {
+    ) -> anyhow::Result<Vec<Piece>> {
         let mut ended = Vec::new();
         if !place.joins_above {
             ended.extend(self.finish());
@@ -153,37 +177,69 @@ impl Stitch {
         }
         for (offset, region) in regions.iter().enumerate() {
             let open = Open {
-                flaw: Flaw {
-                    rect: place.rect(region)?,
-                    area_um2: place.area_um2(region),
-                    score: region.highest,
-                    crop: cut(region),
-                },
+                piece: place.piece(region, cut(region))?,
                 bottom: region.bottom.clone(),
             };
             gather(&mut wholes, groups.root(n_above + offset), open);
         }
         for open in wholes.into_values() {
             if open.bottom.is_empty() {
-                ended.push(open.flaw);
+                ended.push(open.piece);
             } else {
                 self.open.push(open);
             }
         }
-        ended.sort_by_key(|flaw| (flaw.rect.along.start(), flaw.rect.across.start()));
+        ended.sort_by_key(Piece::in_cloth_order);
         Ok(ended)
     }
 
     /// Whether a flaw, not only a candidate, reaches the end of what was seen.
     pub fn is_flaw_running(&self) -> bool {
-        self.open.iter().any(|open| open.flaw.score > 1.0)
+        self.open.iter().any(|open| open.piece.flaw.score > 1.0)
+    }
+
+    /// Where the first of what may still grow along a lane border begins.
+    pub fn first_open_at_border(&self) -> Option<Um> {
+        let shared = |open: &Open| {
+            let (left, right) = (open.piece.left.first(), open.piece.right.first());
+            left.into_iter()
+                .chain(right)
+                .map(|part| part.along.start())
+                .min()
+        };
+        self.open.iter().filter_map(shared).min()
     }
 
     /// Ends all open flaws: the roll, or the cloth that can be seen, has ended.
-    pub fn finish(&mut self) -> Vec<Flaw> {
-        let mut ended: Vec<Flaw> = self.open.drain(..).map(|open| open.flaw).collect();
-        ended.sort_by_key(|flaw| (flaw.rect.along.start(), flaw.rect.across.start()));
+    pub fn finish(&mut self) -> Vec<Piece> {
+        let mut ended: Vec<Piece> = self.open.drain(..).map(|open| open.piece).collect();
+        ended.sort_by_key(Piece::in_cloth_order);
         ended
+    }
+}
+
+impl Piece {
+    fn in_cloth_order(&self) -> (Um, Um) {
+        (self.flaw.rect.along.start(), self.flaw.rect.across.start())
+    }
+
+    /// Takes over what goes on below.
+    fn absorb(&mut self, other: Piece) {
+        self.flaw.absorb(other.flaw);
+        self.owned_um2 += other.owned_um2;
+        add_boxes(&mut self.left, other.left);
+        add_boxes(&mut self.right, other.right);
+    }
+}
+
+/// Adds boxes of the same flaw; those that follow each other along become one, so that a flaw
+/// that runs along a border for metres stays small.
+fn add_boxes(boxes: &mut Vec<WebRect>, more: Vec<WebRect>) {
+    for next in more {
+        match boxes.last_mut() {
+            Some(last) if last.along.end() == next.along.start() => *last = last.hull(&next),
+            Some(_) | None => boxes.push(next),
+        }
     }
 }
 
@@ -194,16 +250,7 @@ fn gather(wholes: &mut BTreeMap<usize, Open>, group: usize, open: Open) {
         }
         Entry::Occupied(mut entry) => {
             let whole = entry.get_mut();
-            let flaw = open.flaw;
-            whole.flaw.rect = WebRect {
-                along: whole.flaw.rect.along.hull(flaw.rect.along),
-                across: whole.flaw.rect.across.hull(flaw.rect.across),
-            };
-            whole.flaw.area_um2 += flaw.area_um2;
-            if flaw.score > whole.flaw.score {
-                whole.flaw.score = flaw.score;
-                whole.flaw.crop = flaw.crop;
-            }
+            whole.piece.absorb(open.piece);
             whole.bottom.extend(open.bottom);
         }
     }
@@ -220,22 +267,41 @@ fn touches(bottom: &[RimCell], top: &[RimCell]) -> bool {
 }
 
 impl FramePlace<'_> {
-    /// The box of a region on the web.
-    pub fn rect(&self, region: &Region) -> anyhow::Result<WebRect> {
+    /// A region as the first or only piece of a flaw.
+    fn piece(&self, region: &Region, crop: Option<Arc<Cutout>>) -> anyhow::Result<Piece> {
+        let boxes = |part: &Option<CellBox>| {
+            let part = part.iter().map(|part| self.rect(&part.rows, &part.cols));
+            part.collect::<anyhow::Result<Vec<_>>>()
+        };
+        Ok(Piece {
+            flaw: Flaw {
+                rect: self.rect(&region.rows, &region.cols)?,
+                area_um2: self.area_um2(region.n_cells),
+                score: region.highest,
+                crop,
+            },
+            owned_um2: self.area_um2(region.n_owned),
+            left: boxes(&region.left)?,
+            right: boxes(&region.right)?,
+        })
+    }
+
+    /// A box of cells on the web.
+    fn rect(&self, rows: &Range<usize>, cols: &Range<usize>) -> anyhow::Result<WebRect> {
         let tick = |row: usize| tick_of_line(&self.ticks, self.height, row * CELL_PX);
         let column = |col: usize| ((col * CELL_PX) as u32).min(self.geometry.width_px());
         Ok(self.geometry.rect(
-            tick(region.rows.start)..tick(region.rows.end),
-            column(region.cols.start)..column(region.cols.end),
+            tick(rows.start)..tick(rows.end),
+            column(cols.start)..column(cols.end),
         )?)
     }
 
-    fn area_um2(&self, region: &Region) -> i64 {
+    fn area_um2(&self, n_cells: usize) -> i64 {
         let n_ticks = (self.ticks.end - self.ticks.start) as f64;
         let ticks_per_cell = n_ticks * CELL_PX as f64 / self.height.max(1) as f64;
         let along = self.geometry.um_per_tick() * ticks_per_cell;
         let across = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
-        (region.n_cells as f64 * along * across).round() as i64
+        (n_cells as f64 * along * across).round() as i64
     }
 }
 
@@ -268,14 +334,14 @@ mod tests {
                 height,
                 joins_above: joined && first_tick > 0,
             };
-            let regions = crate::flaws::regions(&map, 1.0);
+            let regions = crate::flaws::regions(&map, 1.0, &crate::flaws::Sides::ALONE);
             flaws.extend(stitch.push(&place, &regions, |_| None).unwrap());
             first_tick += height as i64;
         }
         flaws.extend(stitch.finish());
         let found: Vec<String> = flaws
             .iter()
-            .map(|flaw| {
+            .map(|Piece { flaw, .. }| {
                 let mm = |um: Um| um.get() / 1000;
                 let (along, across) = (flaw.rect.along, flaw.rect.across);
                 format!(

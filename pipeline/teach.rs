@@ -26,7 +26,7 @@ use ndarray::Array3;
 use crate::config::Station;
 use crate::fitting::{camera_channels, model_channels};
 use crate::judging::{Ordered, SeenFrame};
-use crate::line::{self, Line};
+use crate::line::{self, Feed, Line};
 use crate::source::SourceSpec;
 use crate::tiles::{Correction, Joints, Tiler};
 
@@ -97,7 +97,7 @@ pub fn teach(
         light: teaching.station.light,
         joints: Joints::Measured,
     };
-    let mm_per_row = teaching.station.lane.mm_per_cell_row();
+    let mm_per_row = teaching.station.lanes[0].mm_per_cell_row();
     let n_features = teaching.backbone.describe(channels)?.n_features;
 
     let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row);
@@ -119,6 +119,7 @@ pub fn teach(
                     let why = format!("{name}: {}: {}", missed.reason, missed.detail);
                     seen.left_out.push(why);
                 }
+                Ordered::Ended => {}
             }
             Ok(())
         },
@@ -160,8 +161,8 @@ pub fn teach(
         },
         backbone: teaching.backbone.describe(channels)?,
         channels,
-        mm_per_px: teaching.station.lane.mm_per_px,
-        mm_per_line: teaching.station.lane.mm_per_line,
+        mm_per_px: teaching.station.lanes[0].mm_per_px,
+        mm_per_line: teaching.station.lanes[0].mm_per_line,
         flat_field: correction
             .flat_field
             .as_ref()
@@ -198,8 +199,8 @@ impl Seen {
     fn note(&mut self, frame: &SeenFrame, station: &Station) {
         let pixels = &frame.head.frame;
         self.n_frames += 1;
-        let across_m = f64::from(frame.head.cloth.n_columns()) * station.lane.mm_per_px / 1e3;
-        let along_m = f64::from(pixels.height()) * station.lane.mm_per_line / 1e3;
+        let across_m = f64::from(frame.head.cloth.n_columns()) * station.lanes[0].mm_per_px / 1e3;
+        let along_m = f64::from(pixels.height()) * station.lanes[0].mm_per_line / 1e3;
         self.cloth_m2 += across_m * along_m;
     }
 }
@@ -222,12 +223,17 @@ fn pass(
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let line = Line {
-        source,
-        tiler: Tiler::new(correction.clone()),
+        feeds: vec![Feed {
+            source,
+            tiler: Tiler::new(0, correction.clone()),
+        }],
         scorers,
         stop: teaching.stop,
     };
-    line::run(line, &mut |ordered| {
+    let endings = line::run(line, &mut |_, ordered| {
+        if matches!(ordered, Ordered::Ended) {
+            return Ok(());
+        }
         if let Ordered::Frame(frame) = &ordered
             && let Some((_, problem)) = frame.failed.first()
         {
@@ -237,6 +243,9 @@ fn pass(
         progress(which, n_frames);
         Ok(())
     })?;
+    for ending in endings {
+        ending?;
+    }
     ensure!(
         !teaching.stop.load(Ordering::Relaxed),
         "stopped before teaching was done; no model was made"

@@ -3,6 +3,7 @@
 //! ```text
 //! Captured ─▶ Tiler ─▶ Work::Tile …, Work::Frame      one Frame behind its tiles, or
 //!                      Work::Missed                    where there was nothing to look at
+//!                      Work::Ended                     once, behind everything
 //! ```
 //!
 //! A frame waits for the next one, because its last rows are seen together with what follows
@@ -49,6 +50,10 @@ pub enum GapReason {
     TooManyFlaws,
     /// An inference worker failed on it.
     WorkerFailed,
+    /// It passed after the inspection was cut off and before it was gone on with.
+    PowerCut,
+    /// Cloth passed unseen for a length that nobody measured; the gap only marks the place.
+    UnknownLength,
 }
 
 impl GapReason {
@@ -64,6 +69,8 @@ impl GapReason {
             GapReason::NoCloth => "no_cloth",
             GapReason::TooManyFlaws => "too_many_flaws",
             GapReason::WorkerFailed => "worker_failed",
+            GapReason::PowerCut => "power_cut",
+            GapReason::UnknownLength => "unknown_length",
         }
     }
 }
@@ -77,7 +84,9 @@ impl fmt::Display for GapReason {
 /// One item of work, numbered in cloth order.
 #[derive(Debug)]
 pub struct Numbered<T> {
-    /// Counts all items of a lane from 0.
+    /// Index of the lane, from the left.
+    pub lane: usize,
+    /// Counts all items of the lane from 0.
     pub ordinal: u64,
     /// The item.
     pub item: T,
@@ -92,6 +101,8 @@ pub enum Work {
     Frame(FrameHead),
     /// Nothing could be looked at here.
     Missed(Missed),
+    /// The lane has ended.
+    Ended,
 }
 
 /// A window of evened pixels.
@@ -214,6 +225,7 @@ impl Correction {
 
 /// Cuts the frames of one lane into tiles.
 pub struct Tiler {
+    lane: usize,
     correction: Correction,
     evener: Evener,
     /// The frame before the waiting one, for the rows above it.
@@ -238,9 +250,10 @@ enum Corrected {
 }
 
 impl Tiler {
-    /// A tiler at the start of a lane.
-    pub fn new(correction: Correction) -> Self {
+    /// A tiler at the start of lane `lane`, counted from the left.
+    pub fn new(lane: usize, correction: Correction) -> Self {
         Self {
+            lane,
             correction,
             evener: Evener::new(),
             before: None,
@@ -283,7 +296,7 @@ impl Tiler {
         }
     }
 
-    /// Sends the last frame.
+    /// Sends the last frame, and that the lane has ended.
     ///
     /// # Errors
     /// What `out` returns.
@@ -291,7 +304,8 @@ impl Tiler {
         mut self,
         out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        self.release(None, out)
+        self.release(None, out)?;
+        out(self.number(Work::Ended))
     }
 
     fn correct(&mut self, captured: Captured) -> anyhow::Result<Corrected> {
@@ -417,7 +431,11 @@ impl Tiler {
     fn number<T>(&mut self, item: T) -> Numbered<T> {
         let ordinal = self.next_ordinal;
         self.next_ordinal += 1;
-        Numbered { ordinal, item }
+        Numbered {
+            lane: self.lane,
+            ordinal,
+            item,
+        }
     }
 }
 

@@ -52,12 +52,12 @@ const STATIONS: [(&str, &[&str]); 5] = [
     ("station_unknown_key.toml", &["speed", "expected"]),
     (
         "station_wrong_range.toml",
-        &["lane.mm_per_px = 40", "expected 0.001 to 10"],
+        &["lane 1: mm_per_px = 40", "expected 0.001 to 10"],
     ),
     ("station_wrong_type.toml", &["mm_per_px", "expected f64"]),
     (
-        "station_two_lanes.toml",
-        &["found 2 [[lane]] sections", "expected exactly one"],
+        "station_lanes_on_each_other.toml",
+        &["lane 2 at 0", "expected lanes from left to right"],
     ),
     ("station_not_toml.toml", &["TOML parse error"]),
 ];

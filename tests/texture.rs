@@ -22,7 +22,7 @@ use models::{
 };
 use selvedge::config::Station;
 use selvedge::judging::{Ordered, SeenFrame};
-use selvedge::line::{self, Line};
+use selvedge::line::{self, Feed, Line};
 use selvedge::tiles::{Correction, Joints, Tiler};
 
 /// Scale of all cloth in these tests, mm per pixel.
@@ -189,21 +189,25 @@ fn teach() -> TextureArticle {
 fn each_frame(mut each: impl FnMut(&SeenFrame)) {
     let mut settings = good_cloth(TAUGHT_SEED);
     settings.n_frames = Some(16);
+    let correction = Correction {
+        channels: camera::Channels::Grey,
+        flat_field: None,
+        light: station().light,
+        joints: Joints::Measured,
+    };
     let line = Line {
-        source: loom(settings),
-        tiler: Tiler::new(Correction {
-            channels: camera::Channels::Grey,
-            flat_field: None,
-            light: station().light,
-            joints: Joints::Measured,
-        }),
+        feeds: vec![Feed {
+            source: loom(settings),
+            tiler: Tiler::new(0, correction),
+        }],
         scorers: vec![Box::new(Texture::raw())],
         stop: &AtomicBool::new(false),
     };
-    line::run(line, &mut |ordered| {
+    line::run(line, &mut |_, ordered| {
         match ordered {
             Ordered::Frame(frame) => each(&frame),
             Ordered::Missed(missed) => panic!("good cloth was missed: {missed:?}"),
+            Ordered::Ended => {}
         }
         Ok(())
     })

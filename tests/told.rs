@@ -185,17 +185,30 @@ pub(crate) fn inspected_into(
     source: Box<dyn Source>,
     stop: &AtomicBool,
 ) -> (Store, RunId) {
+    inspected_lanes_into(store, article, station, scorers, vec![source], stop)
+}
+
+/// Inspects one roll over all lanes of `station` into `store`.
+pub(crate) fn inspected_lanes_into(
+    store: Store,
+    article: &Article,
+    station: &Station,
+    scorers: Vec<Box<dyn Scorer>>,
+    sources: Vec<Box<dyn Source>>,
+    stop: &AtomicBool,
+) -> (Store, RunId) {
     let inspection = Inspection {
         roll: Name::new("4711").unwrap(),
         article: Name::new(&article.passport().article).unwrap(),
         model: article,
         station,
+        sources,
         scorers,
         runtime_version: "test".to_owned(),
         device: "test".to_owned(),
         stop,
     };
-    inspect(inspection, source, store, &mut |_, _| {}, &mut || {}).unwrap()
+    inspect(inspection, store, &mut |_, _| {}, &mut || {}).unwrap()
 }
 
 fn facts(run: &Run) -> Vec<String> {

@@ -178,7 +178,7 @@ impl Cloth {
     pub(crate) fn tiler(&self) -> anyhow::Result<Tiler> {
         let joints = Joints::Measured;
         let correction = correction_for(&self.article, &self.station, joints)?;
-        Ok(Tiler::new(correction))
+        Ok(Tiler::new(0, correction))
     }
 
     /// Shape of the frames.

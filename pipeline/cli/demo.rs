@@ -93,21 +93,16 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         article: name("demo-plain", "article")?,
         model: &taught.article,
         station: &station,
+        sources: vec![Box::new(loom)],
         scorers: scorers_of(&taught.article, &runtime, sight.n_workers()?)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", Some(N_FRAMES));
-    let (store, run) = inspect(
-        inspection,
-        Box::new(loom),
-        store,
-        &mut announce,
-        &mut || {
-            progress.step();
-        },
-    )?;
+    let (store, run) = inspect(inspection, store, &mut announce, &mut || {
+        progress.step();
+    })?;
     drop(progress);
 
     let view = RollView::of(&store, run)?;

@@ -21,9 +21,10 @@ pub(super) struct InspectArgs {
     /// Number of the roll.
     #[arg(long)]
     roll: String,
-    /// The roll: a folder or file of images, or loom:SEED.
-    #[arg(long, value_name = "SOURCE")]
-    from: SourceSpec,
+    /// The roll: a folder or file of images, or loom:SEED. Once for each lane of the station, from
+    /// the left.
+    #[arg(long, value_name = "SOURCE", required = true)]
+    from: Vec<SourceSpec>,
     #[command(flatten)]
     sight: Sight,
     #[command(flatten)]
@@ -41,7 +42,11 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     let store = args.place.open()?;
     let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
-    let source = args.from.open()?;
+    let sources = (args.from.iter().map(SourceSpec::open)).collect::<anyhow::Result<Vec<_>>>()?;
+    let n_frames = sources
+        .iter()
+        .map(|source| source.description().n_frames)
+        .sum();
     let runtime = Runtime::load()?;
     let scorers = scorers_of(&model, &runtime, args.sight.n_workers()?)?;
     let inspection = Inspection {
@@ -49,13 +54,14 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
         article,
         model: &model,
         station: &station,
+        sources,
         scorers,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
         stop,
     };
-    let mut progress = Progress::start("inspecting", "frames", source.description().n_frames);
-    let (store, run) = inspect(inspection, source, store, &mut announce, &mut || {
+    let mut progress = Progress::start("inspecting", "frames", n_frames);
+    let (store, run) = inspect(inspection, store, &mut announce, &mut || {
         progress.step();
     })?;
     drop(progress);

@@ -18,11 +18,15 @@ fn correction(joints: Joints) -> Correction {
 fn cut(settings: LoomSettings, joints: Joints) -> Vec<Numbered<Work>> {
     let mut loom = Loom::new(settings).unwrap();
     let pool = Pool::new(8, loom.description().shape.n_bytes());
-    let mut tiler = Tiler::new(correction(joints));
+    let mut tiler = Tiler::new(0, correction(joints));
     let mut work = Vec::new();
     let mut out = |item| {
         // Frames go home, or the pool runs dry.
-        let Numbered { ordinal, item } = item;
+        let Numbered {
+            lane,
+            ordinal,
+            item,
+        } = item;
         let item = match item {
             Work::Frame(head) => {
                 let (rows, cols) = head.cells();
@@ -36,9 +40,13 @@ fn cut(settings: LoomSettings, joints: Joints) -> Vec<Numbered<Work>> {
                     origin: None,
                 })
             }
-            item @ (Work::Tile(_) | Work::Missed(_)) => item,
+            item @ (Work::Tile(_) | Work::Missed(_) | Work::Ended) => item,
         };
-        work.push(Numbered { ordinal, item });
+        work.push(Numbered {
+            lane,
+            ordinal,
+            item,
+        });
         Ok(())
     };
     while let Some(captured) = loom.next(&pool).unwrap() {
@@ -63,7 +71,7 @@ fn rims(work: &[Numbered<Work>]) -> Vec<String> {
     work.iter()
         .filter_map(|numbered| match &numbered.item {
             Work::Missed(missed) => Some(missed.detail.clone()),
-            Work::Tile(_) | Work::Frame(_) => None,
+            Work::Tile(_) | Work::Frame(_) | Work::Ended => None,
         })
         .collect()
 }
@@ -104,7 +112,7 @@ fn a_joined_tile_sees_the_same_pixels_as_one_tall_frame() {
         work.iter()
             .filter_map(|numbered| match &numbered.item {
                 Work::Tile(tile) => Some(tile.pixels.clone()),
-                Work::Frame(_) | Work::Missed(_) => None,
+                Work::Frame(_) | Work::Missed(_) | Work::Ended => None,
             })
             .collect()
     };
@@ -157,7 +165,7 @@ fn a_lost_frame_is_missed_in_its_place() {
         .iter()
         .filter_map(|numbered| match &numbered.item {
             Work::Missed(missed) => Some(missed.sequence),
-            Work::Tile(_) | Work::Frame(_) => None,
+            Work::Tile(_) | Work::Frame(_) | Work::Ended => None,
         })
         .collect();
     assert_eq!(missed, [0, 1, 2]);

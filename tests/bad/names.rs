@@ -58,13 +58,13 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             article: Name::new("texture").unwrap(),
             model: &taught.article,
             station: &station(),
+            sources: vec![crate::texture::loom(good_frames(2))],
             scorers: taught.scorers(1),
             runtime_version: "test".to_owned(),
             device: "test".to_owned(),
             stop: &AtomicBool::new(false),
         };
-        let source = crate::texture::loom(good_frames(2));
-        selvedge::inspect::inspect(inspection, source, store, &mut |_, _| {}, &mut || {}).unwrap();
+        selvedge::inspect::inspect(inspection, store, &mut |_, _| {}, &mut || {}).unwrap();
         let told = mill.run(&["roll", trick, "--json"]);
         assert_eq!(told.json(told.code)["roll"], trick);
     }

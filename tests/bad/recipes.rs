@@ -35,7 +35,7 @@ pub(crate) const RECIPES: [Recipe; 23] = [
     }),
     ("station_wrong_range.toml", || lane("mm_per_px = 40.0\n")),
     ("station_wrong_type.toml", || lane("mm_per_px = \"fine\"\n")),
-    ("station_two_lanes.toml", || {
+    ("station_lanes_on_each_other.toml", || {
         [lane("mm_per_px = 0.2\n"), lane("mm_per_px = 0.2\n")].concat()
     }),
     ("station_not_toml.toml", || {

@@ -40,9 +40,9 @@ proptest! {
             ..LoomSettings::new(seed)
         };
         let mut station = station();
-        station.lane.mm_per_px = mm_per_px;
-        station.lane.mm_per_line = mm_per_line;
-        station.lane.offset = um_from_mm(offset_mm);
+        station.lanes[0].mm_per_px = mm_per_px;
+        station.lanes[0].mm_per_line = mm_per_line;
+        station.lanes[0].offset = um_from_mm(offset_mm);
         check(settings, &station, n_workers);
     }
 }
@@ -65,7 +65,7 @@ fn table_px(beside: Beside) -> u32 {
 /// The ledger of a roll: it adds up, no place is told twice, and each lost frame is a gap.
 fn check(settings: LoomSettings, station: &Station, n_workers: usize) {
     let taught = TextureArticle::taught();
-    let lane = &station.lane;
+    let lane = &station.lanes[0];
     let um_per_line = lane.mm_per_line * 1e3;
     let geometry =
         LaneGeometry::new(lane.mm_per_px, um_per_line, lane.offset, settings.width).unwrap();

@@ -1,0 +1,73 @@
+//! The picture of a flaw, as the camera gave it.
+//!
+//! Lossless, uncorrected and with a margin, so that a person sees what the camera saw and a
+//! verdict can teach. It is cut from the frame while that is at hand.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use camera::Depth;
+use image::{ExtendedColorType, ImageEncoder};
+use models::CELL_PX;
+
+use crate::flaws::Region;
+use crate::judging::SeenFrame;
+use crate::stitch::Cutout;
+
+/// Pixels around a flaw in its crop.
+const CROP_MARGIN_PX: u32 = 48;
+/// Largest side of a crop, in pixels.
+const CROP_MOST_PX: u32 = 512;
+
+/// The picture of a region of `lane`; `None` where it cannot be encoded, which is told.
+pub fn cut(lane: usize, seen: &SeenFrame, region: &Region) -> Option<Arc<Cutout>> {
+    let frame = &seen.head.frame;
+    let side = |cells: &Range<usize>, peak: usize, most: u32| {
+        let start = (cells.start * CELL_PX) as u32;
+        let end = ((cells.end * CELL_PX) as u32).min(most);
+        let start = start.saturating_sub(CROP_MARGIN_PX);
+        let end = (end + CROP_MARGIN_PX).min(most);
+        if end - start <= CROP_MOST_PX {
+            return start..end;
+        }
+        let centre = (peak * CELL_PX) as u32;
+        let from = centre
+            .saturating_sub(CROP_MOST_PX / 2)
+            .clamp(start, end - CROP_MOST_PX);
+        from..from + CROP_MOST_PX
+    };
+    let x = side(&region.cols, region.peak.1, frame.width());
+    let y = side(&region.rows, region.peak.0, frame.height());
+    let shape = frame.shape();
+    let sample = shape.channels.count() * shape.depth.n_bytes();
+    let stride = frame.width() as usize * sample;
+    let mut bytes = Vec::with_capacity(x.len() * y.len() * sample);
+    for row in y.clone() {
+        let line = &frame.bytes()[row as usize * stride..][..stride];
+        bytes.extend_from_slice(&line[x.start as usize * sample..x.end as usize * sample]);
+    }
+    let kind = match (shape.channels, shape.depth) {
+        (camera::Channels::Grey, Depth::Eight) => ExtendedColorType::L8,
+        (camera::Channels::Grey, Depth::Sixteen) => ExtendedColorType::L16,
+        (camera::Channels::Rgb, Depth::Eight) => ExtendedColorType::Rgb8,
+        (camera::Channels::Rgb, Depth::Sixteen) => ExtendedColorType::Rgb16,
+    };
+    let mut png = Vec::new();
+    let (width, height) = (x.len() as u32, y.len() as u32);
+    let encoded =
+        image::codecs::png::PngEncoder::new(&mut png).write_image(&bytes, width, height, kind);
+    if let Err(error) = encoded {
+        tracing::error!(%error, "a flaw's picture could not be encoded; the flaw is kept without it");
+        return None;
+    }
+    Some(Arc::new(Cutout {
+        png,
+        lane: lane as u16,
+        frame: frame.sequence,
+        x: x.start,
+        y: y.start,
+        width,
+        height,
+        margin: CROP_MARGIN_PX,
+    }))
+}

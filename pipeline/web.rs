@@ -1,0 +1,328 @@
+//! The web so far: what the lanes gave, made into pages of the roll.
+//!
+//! ```text
+//! Ordered of a lane ─▶ Judge ─▶ regions ─▶ Flood? ─▶ Stitch ─▶ Borders ─▶ flaws ─┐
+//!                        └───────────────────────────────────▶ Ledger ─────────┴▶ Page
+//! ```
+//!
+//! Each lane has its judge, its open flaws and its part of the ledger; what reaches a lane border
+//! is made whole between them. Coverage under a flaw that has not been written yet is held back
+//! and written with it: a store that a power cut leaves behind must not call cloth inspected whose
+//! flaw it does not have. Nothing here depends on how many workers there are or on which lane
+//! comes first. It writes nothing and makes no thread.
+
+use calibration::{Um, WebRect};
+use models::{CELL_PX, Judge, Rim, UNUSUAL};
+use store::EventSeverity;
+
+use crate::borders::Borders;
+use crate::crops::cut;
+use crate::flaws::{BRIDGED_CELLS, Sides, regions};
+use crate::floods::Flood;
+use crate::judging::{Ordered, SeenFrame};
+use crate::record::{Event, Page};
+use crate::roll::{Cover, CoverState, LanePlace, Ledger};
+use crate::stitch::{Flaw, FramePlace, Piece, Stitch};
+use crate::tiles::{GapReason, Missed, TilePlace};
+
+/// Candidates kept of those that end with one frame, strongest first: places near the
+/// threshold, so that a roll can be graded under other rules without being looked at again.
+const MOST_CANDIDATES: usize = 50;
+
+/// What is known of a roll so far.
+pub struct Web {
+    lanes: Vec<LaneSoFar>,
+    borders: Borders,
+    ledger: Ledger,
+}
+
+/// A lane at the start of its roll.
+pub struct LaneStart {
+    /// Where it lies.
+    pub place: LanePlace,
+    /// Length of a line along the web, in mm.
+    pub mm_per_line: f64,
+    /// What judges its cloth.
+    pub judge: Judge,
+}
+
+/// What is known of one lane so far.
+struct LaneSoFar {
+    place: LanePlace,
+    sides: Sides,
+    judge: Judge,
+    stitch: Stitch,
+    flood: Flood,
+    /// Coverage since the beginning of a flaw that has not been written.
+    held: Vec<Cover>,
+    n_frames: u64,
+    /// Frames that do not continue the one before.
+    n_loose: u64,
+}
+
+impl Web {
+    /// A web at the start of its roll, with its lanes from the left.
+    pub fn new(lanes: Vec<LaneStart>) -> Self {
+        let places: Vec<LanePlace> = lanes.iter().map(|lane| lane.place).collect();
+        let px_um = |lane: &LaneStart| {
+            let across = lane.place.geometry.mm_per_px();
+            across.max(lane.mm_per_line) * 1e3
+        };
+        let coarsest = lanes.iter().map(px_um).fold(0.0, f64::max);
+        let reach = coarsest * (CELL_PX * (BRIDGED_CELLS + 1)) as f64;
+        let n_lanes = lanes.len();
+        Self {
+            borders: Borders::new(n_lanes, Um(reach.round() as i64)),
+            ledger: Ledger::new(&places),
+            lanes: (lanes.into_iter().enumerate())
+                .map(|(lane, start)| LaneSoFar {
+                    place: start.place,
+                    sides: start.place.sides(lane > 0, lane + 1 < n_lanes, reach),
+                    judge: start.judge,
+                    stitch: Stitch::default(),
+                    flood: Flood::default(),
+                    held: Vec::new(),
+                    n_frames: 0,
+                    n_loose: 0,
+                })
+                .collect(),
+        }
+    }
+
+    /// The ledger so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Takes over the ledger of an earlier part of the same run.
+    ///
+    /// # Errors
+    /// When it is not whole.
+    pub fn resume(&mut self, earlier: &[Cover]) -> anyhow::Result<()> {
+        self.ledger.resume(earlier)
+    }
+
+    /// Enters cloth that passed before the run was gone on with; see [`Ledger::interrupted`].
+    ///
+    /// # Errors
+    /// When a length is beyond what `i64` micrometres can count.
+    pub fn interrupted(&mut self, passed: Option<Um>) -> anyhow::Result<Page> {
+        let coverage = self.ledger.interrupted(passed)?;
+        Ok(Page {
+            coverage,
+            ..Page::default()
+        })
+    }
+
+    /// What the next thing from `lane` adds to the roll.
+    ///
+    /// # Errors
+    /// When a length is beyond what `i64` micrometres can count, or scores do not cover a frame.
+    pub fn page(&mut self, lane: usize, ordered: Ordered) -> anyhow::Result<Page> {
+        match ordered {
+            Ordered::Frame(seen) => self.seen(lane, &seen),
+            Ordered::Missed(missed) => self.missed(lane, &missed),
+            Ordered::Ended => {
+                let mut page = Page::default();
+                let ended = self.lanes[lane].stitch.finish();
+                self.enter(lane, ended, Um(i64::MAX), &mut page);
+                Ok(page)
+            }
+        }
+    }
+
+    /// What is left when the line has ended: the rest of lanes that ended before others, and what
+    /// a person should know. `has_failed` says whether a lane's camera did.
+    ///
+    /// # Errors
+    /// As for [`Web::page`].
+    pub fn last_page(&mut self, has_failed: impl Fn(usize) -> bool) -> anyhow::Result<Page> {
+        let mut page = Page::default();
+        for lane in 0..self.lanes.len() {
+            let ended = self.lanes[lane].stitch.finish();
+            self.enter(lane, ended, Um(i64::MAX), &mut page);
+        }
+        page.coverage.extend(self.ledger.close(|lane| {
+            if has_failed(lane) {
+                GapReason::CameraLost
+            } else {
+                GapReason::FrameLost
+            }
+        })?);
+        page.events.extend(self.joints_event());
+        Ok(page)
+    }
+
+    fn missed(&mut self, lane: usize, missed: &Missed) -> anyhow::Result<Page> {
+        let mut page = Page::default();
+        if !missed.ticks.is_empty() && self.is_told(lane, missed.ticks.end) {
+            return Ok(page);
+        }
+        let mut place = missed
+            .origin
+            .as_deref()
+            .map_or_else(|| format!("frame {}", missed.sequence), str::to_owned);
+        if self.lanes.len() > 1 {
+            place = format!("lane {}, {place}", lane + 1);
+        }
+        tracing::warn!(reason = %missed.reason, place, "cloth was not looked at");
+        let covers = self.ledger.missed(lane, missed)?;
+        let of_lane = &mut self.lanes[lane];
+        of_lane.held.extend(covers);
+        let end = of_lane.place.geometry.um_from_tick(missed.ticks.end);
+        let ended = of_lane.stitch.finish();
+        self.enter(lane, ended, end, &mut page);
+        page.events.push(Event {
+            kind: missed.reason.as_str(),
+            severity: EventSeverity::Warning,
+            message: format!("{place}: {}", missed.detail),
+        });
+        Ok(page)
+    }
+
+    fn seen(&mut self, lane: usize, seen: &SeenFrame) -> anyhow::Result<Page> {
+        let frame = &seen.head.frame;
+        let is_told = self.is_told(lane, frame.ticks.end);
+        let n_lanes = self.lanes.len();
+        let of_lane = &mut self.lanes[lane];
+        let map = of_lane.judge.judge(&seen.block);
+        let mut page = Page::default();
+        if is_told {
+            // Only seen again so that the judge knows what is usual before it goes on.
+            return Ok(page);
+        }
+        of_lane.n_frames += 1;
+        of_lane.n_loose += u64::from(!seen.head.continues);
+        let found = regions(&map, UNUSUAL, &of_lane.sides);
+        let along = of_lane
+            .place
+            .geometry
+            .span_from_ticks(frame.ticks.clone())?;
+        let across = of_lane
+            .place
+            .geometry
+            .span_from_columns(seen.head.cloth.left()..seen.head.cloth.right());
+        let m2 = WebRect { along, across }.area_um2() as f64 / 1e12;
+        let flood = of_lane.flood.check(&map, &found, along.length(), m2);
+        let state = match flood {
+            Some(_) => CoverState::Gap(GapReason::TooManyFlaws),
+            None => CoverState::Inspected,
+        };
+        of_lane.held.extend(self.ledger.frame(lane, seen, state)?);
+        let said = |message: String| match n_lanes {
+            1 => message,
+            _ => format!("lane {}, {message}", lane + 1),
+        };
+        page.events
+            .extend(seen.failed.iter().map(|(place, problem)| {
+                let event = failed_event(seen, place, problem);
+                Event {
+                    message: said(event.message),
+                    ..event
+                }
+            }));
+        let ended = if let Some(message) = flood {
+            page.events.push(Event {
+                kind: GapReason::TooManyFlaws.as_str(),
+                severity: EventSeverity::Warning,
+                message: said(format!("frame {}: {message}", frame.sequence)),
+            });
+            of_lane.stitch.finish()
+        } else {
+            let place = FramePlace {
+                geometry: &of_lane.place.geometry,
+                ticks: frame.ticks.clone(),
+                height: frame.height() as usize,
+                joins_above: seen.head.above == Rim::Joined,
+            };
+            of_lane.stitch.push(&place, &found, |region| {
+                (region.highest > 1.0)
+                    .then(|| cut(lane, seen, region))
+                    .flatten()
+            })?
+        };
+        let open = of_lane.stitch.first_open_at_border();
+        let settled = open.map_or(along.end(), |open| open.min(along.end()));
+        self.enter(lane, ended, settled, &mut page);
+        Ok(page)
+    }
+
+    /// Whether the ledger has been told of all cloth of `lane` up to `tick`.
+    fn is_told(&self, lane: usize, tick: i64) -> bool {
+        let end = self.lanes[lane].place.geometry.um_from_tick(tick);
+        self.ledger.end_of(lane).is_some_and(|known| end <= known)
+    }
+
+    /// What is whole is a flaw when it came above the threshold anywhere, else a candidate.
+    /// Coverage goes with it as soon as no flaw of its lane is still to be written.
+    fn enter(&mut self, lane: usize, ended: Vec<Piece>, settled: Um, page: &mut Page) {
+        let whole = self.borders.push(lane, ended, settled);
+        let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
+            whole.into_iter().partition(|flaw| flaw.score > 1.0);
+        near.sort_by(|a, b| b.score.total_cmp(&a.score));
+        near.truncate(MOST_CANDIDATES);
+        let width = self.ledger.width();
+        page.flaws
+            .extend(flaws.into_iter().map(|flaw| (flaw, width)));
+        page.candidates
+            .extend(near.iter().map(|near| (near.rect, near.score)));
+        for (lane, of_lane) in self.lanes.iter_mut().enumerate() {
+            if !of_lane.stitch.is_flaw_running() && !self.borders.is_flaw_waiting(lane) {
+                page.coverage.append(&mut of_lane.held);
+            }
+        }
+    }
+
+    /// How many frames do not continue the one before, if any.
+    fn joints_event(&self) -> Option<Event> {
+        let n_loose: u64 = self.lanes.iter().map(|lane| lane.n_loose).sum();
+        let n_frames: u64 = self.lanes.iter().map(|lane| lane.n_frames).sum();
+        (n_loose > 0).then(|| Event {
+            kind: "loose_joints",
+            severity: EventSeverity::Info,
+            message: format!(
+                "{n_loose} of {n_frames} frames do not continue the one before; nothing is stitched across there"
+            ),
+        })
+    }
+}
+
+impl LanePlace {
+    /// Which columns of cells are shared, where lanes lie to the left or right; parts up to
+    /// `reach` µm from the border belong to the shared ones.
+    fn sides(&self, has_left: bool, has_right: bool, reach: f64) -> Sides {
+        let cell = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
+        let cells_to = |um: i64| (um - self.geometry.offset().get()) as f64 / cell;
+        let (start, end) = (self.owned.start().get(), self.owned.end().get());
+        // A cell is owned where its middle lies; negative places become 0.
+        let (first, last) = ((cells_to(start) - 0.5).ceil(), (cells_to(end) - 0.5).ceil());
+        Sides {
+            left: if has_left {
+                (cells_to(start) + reach / cell).ceil() as usize
+            } else {
+                0
+            },
+            right: if has_right {
+                (cells_to(end) - reach / cell).floor() as usize
+            } else {
+                usize::MAX
+            },
+            owned: if has_left { first as usize } else { 0 }..if has_right {
+                last as usize
+            } else {
+                usize::MAX
+            },
+        }
+    }
+}
+
+fn failed_event(seen: &SeenFrame, place: &TilePlace, problem: &str) -> Event {
+    let (row, column) = (place.row * CELL_PX, place.col * CELL_PX);
+    let frame = seen.head.frame.sequence;
+    tracing::error!(frame, row, column, problem, "a tile could not be scored");
+    Event {
+        kind: GapReason::WorkerFailed.as_str(),
+        severity: EventSeverity::Error,
+        message: format!("frame {frame}, tile at row {row}, column {column}: {problem}"),
+    }
+}
