@@ -18,7 +18,7 @@ use camera::{Captured, Frame, Pool};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use models::onnx::Runtime;
-use models::{CELL_PX, Judge, Patch, Scorer};
+use models::{CELL_PX, Patch, Scorer};
 use selvedge::fitting::correction_for;
 use selvedge::flaws::{Sides, regions};
 use selvedge::judging::{Gather, Ordered, SeenFrame};
@@ -129,7 +129,7 @@ fn before_the_network(cloth: &Cloth, table: &mut Table<'_, impl Write>) -> anyho
             Ok(())
         })
     })?;
-    let correction = correction_for(&cloth.article, &cloth.station, Joints::Measured)?;
+    let correction = correction_for(&cloth.article, &cloth.station, 0, Joints::Measured)?;
     let (mut evener, mut even) = (Evener::new(), EvenFrame::empty());
     let spans: Vec<_> = frames.iter().filter_map(find_cloth).collect();
     let field = correction.flat_field.as_ref();
@@ -230,9 +230,8 @@ fn behind_the_network(
     seen: &[SeenFrame],
     table: &mut Table<'_, impl Write>,
 ) -> anyhow::Result<()> {
-    let passport = cloth.article.passport();
     let mm_per_row = cloth.station.lanes[0].mm_per_line * CELL_PX as f64;
-    let judge = || Judge::new(passport.judgement.clone(), passport.reference, mm_per_row);
+    let judge = || cloth.article.judge(0, mm_per_row);
     table.time("Judge::judge", || {
         let mut judge = judge();
         seconds(|| {

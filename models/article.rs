@@ -23,7 +23,7 @@ use crate::onnx::read::{GraphError, initializer, read_model};
 use crate::onnx::{Runtime, Session};
 use crate::passport::{Backbone, Channels, PASSPORT_KEY, Passport};
 use crate::teach::Whitener;
-use crate::{ModelError, Scorer};
+use crate::{Judge, ModelError, Scorer};
 
 /// Level that stands for the cloth's usual brightness when the backbone sees it. Its training
 /// pictures had 127 in the middle; cloth at 120 leaves room for highlights.
@@ -114,6 +114,18 @@ impl Article {
     /// What the file says of itself.
     pub fn passport(&self) -> &Passport {
         &self.passport
+    }
+
+    /// A judge of `lane`, counted from 0, at the start of a roll; `mm_per_row` as for
+    /// [`Judge::new`]. Of a lane that was not taught no column is known.
+    pub fn judge(&self, lane: usize, mm_per_row: f64) -> Judge {
+        let columns = self.passport.lanes.get(lane);
+        Judge::new(
+            self.passport.judgement.clone(),
+            columns.map_or_else(Vec::new, |columns| columns.usual.clone()),
+            self.passport.reference,
+            mm_per_row,
+        )
     }
 
     /// Opens a session of its own, without the output that only others need, and replays the

@@ -173,7 +173,6 @@ mod tests {
             threshold,
             line_threshold: None,
             smooth_cells: 1.0,
-            usual: Vec::new(),
             usual_elsewhere: 0.0,
             left: Vec::new(),
             right: Vec::new(),

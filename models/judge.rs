@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::columns::Usual;
 use crate::features::{Block, Rim};
 use crate::passport::{Judgement, ReferenceSettings};
 use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
@@ -46,15 +47,27 @@ impl ScoreMap {
 /// Judges the blocks of one lane, in order.
 pub struct Judge {
     judgement: Judgement,
+    usual: Usual,
     settings: ReferenceSettings,
     window: Window,
 }
 
 impl Judge {
-    /// A judge at the start of a roll. `mm_per_row` is the length of a row of cells along the
-    /// lane, which turns the passport's window into rows.
-    pub fn new(judgement: Judgement, settings: ReferenceSettings, mm_per_row: f64) -> Self {
+    /// A judge at the start of a roll. `usual` is the usual distance of each of the lane's columns
+    /// of cells, as [`crate::LaneColumns`] has it; where it is of another width, none is known.
+    /// `mm_per_row` is the length of a row of cells along the lane, which turns the passport's
+    /// window into rows.
+    pub fn new(
+        judgement: Judgement,
+        usual: Vec<f32>,
+        settings: ReferenceSettings,
+        mm_per_row: f64,
+    ) -> Self {
         Self {
+            usual: Usual {
+                columns: usual,
+                elsewhere: judgement.usual_elsewhere,
+            },
             judgement,
             settings,
             window: Window::new(window_rows(&settings, mm_per_row)),
@@ -77,9 +90,9 @@ impl Judge {
         let mut distances = reference.distances(block);
         let missing = distances.missing(block);
         if let Some(missing) = &missing {
-            make_usual(&mut distances, missing, block, &self.judgement);
+            make_usual(&mut distances, missing, block, &self.usual);
         }
-        let mut scores = even(&distances, block, &self.judgement);
+        let mut scores = even(&distances, block, self.judgement.smooth_cells, &self.usual);
         relate_to_rims(&mut scores, block, &self.judgement);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
         if let Some(threshold) = self.judgement.line_threshold
@@ -117,22 +130,27 @@ pub(crate) fn window_rows(settings: &ReferenceSettings, mm_per_row: f64) -> usiz
 
 /// Gives the cells that are `missing` their column's usual distance, so that they weigh nothing
 /// when those beside them are smoothed.
-fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, judgement: &Judgement) {
+fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, usual: &Usual) {
     for (((_, col), distance), is_missing) in distances.values.indexed_iter_mut().zip(missing) {
         if *is_missing {
-            *distance = usual_of(judgement, block.cols, col);
+            *distance = usual.of(block.cols, col);
         }
     }
 }
 
 /// Distances with each column's usual one taken off, smoothed; the block's own rows.
-pub(crate) fn even(distances: &Grown, block: &Block, judgement: &Judgement) -> Array2<f32> {
+pub(crate) fn even(
+    distances: &Grown,
+    block: &Block,
+    smooth_cells: f32,
+    usual: &Usual,
+) -> Array2<f32> {
     let judged = block.judged.clone();
     let n = judged.len();
-    let kernel = half_kernel(judgement.smooth_cells);
+    let kernel = half_kernel(smooth_cells);
     let usual: Vec<f32> = judged
         .clone()
-        .map(|col| usual_of(judgement, block.cols, col))
+        .map(|col| usual.of(block.cols, col))
         .collect();
     let across: Vec<Vec<f32>> = distances
         .values
@@ -235,15 +253,6 @@ fn side_profile<'a>(rim: Rim, ended: &'a [f32], mirror: &'a [f32]) -> &'a [f32] 
                 ended
             }
         }
-    }
-}
-
-/// What the column usually shows. Columns mean something only in frames as wide as taught.
-fn usual_of(judgement: &Judgement, cols: usize, col: usize) -> f32 {
-    if judgement.usual.len() == cols {
-        judgement.usual[col]
-    } else {
-        judgement.usual_elsewhere
     }
 }
 

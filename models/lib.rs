@@ -14,6 +14,7 @@
 pub mod onnx;
 
 mod article;
+mod columns;
 mod features;
 mod file;
 mod golden;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use ndarray::ArrayView3;
 
 pub use article::{Article, ArticleScorer, BackboneFile, write_article};
+pub use columns::LaneColumns;
 pub use features::{Block, Features, Kept, Patch, Rim};
 pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};

@@ -13,17 +13,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{LaneColumns, check_lanes};
+
 /// Metadata key of the passport.
 pub(crate) const PASSPORT_KEY: &str = "selvedge.passport";
 
 /// Version of the passport's layout that this program writes and reads.
-pub const PASSPORT_FORMAT: u32 = 1;
+pub const PASSPORT_FORMAT: u32 = 2;
 
 /// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
-/// metres, a smoothing over sixteen cells, frames of 65,536 pixels, rims of 64 cells.
+/// metres, a smoothing over sixteen cells, rims of 64 cells.
 const LONGEST_WINDOW: f64 = 10_000.0;
 const MAX_SMOOTH_CELLS: f64 = 16.0;
-const MAX_COLUMNS: usize = 65_536 / crate::CELL_PX;
 const MAX_RIM_CELLS: usize = 64;
 const MAX_FEATURES: usize = 4096;
 
@@ -45,8 +46,8 @@ pub struct Passport {
     pub mm_per_px: f64,
     /// The same along the lane, in mm per line; differs where an encoder sets the pace.
     pub mm_per_line: f64,
-    /// Fixed pattern of the camera, if the good cloth showed one; its layout is the caller's.
-    pub flat_field: Option<serde_json::Value>,
+    /// What belongs to the columns of each camera, in the order of the station's lanes.
+    pub lanes: Vec<LaneColumns>,
     /// How the reference is formed.
     pub reference: ReferenceSettings,
     /// How a distance becomes a score.
@@ -83,6 +84,7 @@ impl Passport {
         positive("mm_per_line", self.mm_per_line)?;
         self.taught.check()?;
         self.backbone.check()?;
+        check_lanes(&self.lanes)?;
         self.reference.check()?;
         self.judgement.check()?;
         self.evidence.check()
@@ -101,8 +103,6 @@ pub struct Taught {
     pub n_frames: u64,
     /// Frames that could not be used.
     pub n_left_out: u64,
-    /// Width of a frame, in pixels.
-    pub frame_width: u32,
     /// Good cloth that was seen, in square metres.
     pub cloth_m2: f64,
     /// Version of Selvedge.
@@ -199,9 +199,7 @@ pub struct Judgement {
     pub line_threshold: Option<f32>,
     /// Standard deviation of the score's smoothing, in cells.
     pub smooth_cells: f32,
-    /// Usual distance of each column of cells; taken off.
-    pub usual: Vec<f32>,
-    /// Usual distance of a column that was not taught.
+    /// Usual distance of a column that was not taught; taken off.
     pub usual_elsewhere: f32,
     /// How much larger distances usually are near a left selvedge, from the edge inwards.
     pub left: Vec<f32>,
@@ -226,7 +224,6 @@ impl Judgement {
             0.0,
             MAX_SMOOTH_CELLS,
         )?;
-        all_between("judgement.usual", &self.usual, MAX_COLUMNS, f64::MIN)?;
         finite("judgement.usual_elsewhere", f64::from(self.usual_elsewhere))?;
         all_between("judgement.left", &self.left, MAX_RIM_CELLS, 1.0)?;
         all_between("judgement.right", &self.right, MAX_RIM_CELLS, 1.0)?;
@@ -298,7 +295,12 @@ fn between(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> 
 }
 
 /// At most `most` numbers, all finite and at least `least`.
-fn all_between(name: &str, values: &[f32], most: usize, least: f64) -> Result<(), String> {
+pub(crate) fn all_between(
+    name: &str,
+    values: &[f32],
+    most: usize,
+    least: f64,
+) -> Result<(), String> {
     if values.len() > most {
         return Err(format!(
             "found {} numbers in {name}, expected at most {most}",

@@ -24,6 +24,9 @@ use crate::ranking::{PixelRanking, auroc};
 use crate::source::LooseImages;
 use crate::tiles::{Joints, Tiler};
 
+/// The lane that images which stand alone are taken for.
+const LANE: usize = 0;
+
 /// What to measure on.
 pub struct Evaluation<'a> {
     /// The model.
@@ -184,16 +187,12 @@ fn judge_folder(
     let source = LooseImages::open(folder)?;
     let files = source.files().to_vec();
     let n_files = files.len() as u64;
-    let mut judge = Judge::new(
-        model.passport().judgement.clone(),
-        model.passport().reference,
-        evaluation.station.lanes[0].mm_per_cell_row(),
-    );
-    let correction = correction_for(model, evaluation.station, Joints::Loose)?;
+    let mut judge = model.judge(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());
+    let correction = correction_for(model, evaluation.station, LANE, Joints::Loose)?;
     let line = Line {
         feeds: vec![Feed {
             source: Box::new(source),
-            tiler: Tiler::new(0, correction),
+            tiler: Tiler::new(LANE, correction),
         }],
         scorers,
         stop: evaluation.stop,

@@ -27,19 +27,22 @@ pub fn scorers_of(
         .collect()
 }
 
-/// How frames are corrected for a model.
+/// How the frames of `lane`, counted from 0, are corrected for a model. Of a lane that was not
+/// taught no fixed pattern is known.
 ///
 /// # Errors
 /// When the passport's flat field is damaged.
 pub fn correction_for(
     model: &Article,
     station: &Station,
+    lane: usize,
     joints: Joints,
 ) -> anyhow::Result<Correction> {
     let passport = model.passport();
     let flat_field: Option<FlatField> = passport
-        .flat_field
-        .clone()
+        .lanes
+        .get(lane)
+        .and_then(|columns| columns.flat_field.clone())
         .map(serde_json::from_value)
         .transpose()
         .context("the passport's flat field cannot be read")?;
@@ -56,6 +59,25 @@ pub fn camera_channels(channels: models::Channels) -> camera::Channels {
     match channels {
         models::Channels::Grey => camera::Channels::Grey,
         models::Channels::Rgb => camera::Channels::Rgb,
+    }
+}
+
+/// Warns where nothing is known of the single columns of `lane`: the model was taught with fewer
+/// lanes, or this one's frames had another width than `frame_width`, in pixels.
+pub fn tell_unknown_columns(model: &Article, lane: usize, frame_width: u32) {
+    match model.passport().lanes.get(lane) {
+        None => tracing::warn!(
+            lane,
+            taught = model.passport().lanes.len(),
+            "the model was taught with fewer lanes: what single columns of this one usually show is not known"
+        ),
+        Some(taught) if taught.frame_width != frame_width => tracing::warn!(
+            lane,
+            found = frame_width,
+            taught = taught.frame_width,
+            "frames are not as wide as taught: what single columns usually show is not known"
+        ),
+        Some(_) => {}
     }
 }
 

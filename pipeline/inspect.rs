@@ -13,14 +13,14 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, ensure};
 use calibration::LaneGeometry;
 use camera::{Ending, Source};
-use models::{Article, Judge, Scorer};
+use models::{Article, Scorer};
 use store::{
     EndState, FlawId, LengthKnown, Name, NewFlaw, NewRun, RollChoice, RunEnd, RunId, Store,
 };
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
-use crate::fitting::{camera_channels, check_scale, correction_for};
+use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
 use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
 use crate::record::Page;
@@ -69,27 +69,24 @@ pub fn inspect(
         stop,
         ..
     } = inspection;
-    let judgement = &model.passport().judgement;
-    let judge = |mm_per_cell_row| {
-        let reference = model.passport().reference;
-        Judge::new(judgement.clone(), reference, mm_per_cell_row)
-    };
-    let starts = places.iter().zip(&station.lanes);
+    let starts = places.iter().zip(&station.lanes).enumerate();
     let mut web = Web::new(
         starts
-            .map(|(place, lane)| LaneStart {
+            .map(|(nth, (place, lane))| LaneStart {
                 place: *place,
                 mm_per_line: lane.mm_per_line,
-                judge: judge(lane.mm_per_cell_row()),
+                judge: model.judge(nth, lane.mm_per_cell_row()),
             })
             .collect(),
     );
-    let correction = correction_for(model, station, Joints::Measured)?;
+    let corrections = (0..station.lanes.len())
+        .map(|lane| correction_for(model, station, lane, Joints::Measured))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let run = store.begin_run(&new_run(&inspection)?)?;
-    let sources = inspection.sources.into_iter().enumerate();
-    let feeds = sources.map(|(lane, source)| Feed {
+    let lanes = inspection.sources.into_iter().zip(corrections).enumerate();
+    let feeds = lanes.map(|(lane, (source, correction))| Feed {
         source,
-        tiler: Tiler::new(lane, correction.clone()),
+        tiler: Tiler::new(lane, correction),
     });
     let line = Line {
         feeds: feeds.collect(),
@@ -127,7 +124,7 @@ fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
         "found {found} sources for {expected} lanes, expected one for each lane of the station, from the left"
     );
     let wanted = camera_channels(passport.channels);
-    for source in &inspection.sources {
+    for (lane, source) in inspection.sources.iter().enumerate() {
         let description = source.description();
         ensure!(
             wanted == camera::Channels::Grey || description.shape.channels == wanted,
@@ -135,14 +132,7 @@ fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
             description.name,
             inspection.article.as_str()
         );
-        if passport.taught.frame_width != description.shape.width {
-            tracing::warn!(
-                source = description.name,
-                found = description.shape.width,
-                taught = passport.taught.frame_width,
-                "frames are not as wide as taught: what single columns usually show is not known"
-            );
-        }
+        tell_unknown_columns(inspection.model, lane, description.shape.width);
     }
     Ok(())
 }
@@ -174,6 +164,8 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
             "offset_um": lane.offset.get(),
         })
     };
+    let columns = model.passport().lanes.iter();
+    let flat_fields: Vec<_> = columns.map(|columns| &columns.flat_field).collect();
     Ok(NewRun {
         roll: inspection.roll.clone(),
         roll_choice: RollChoice::LatestOrNew,
@@ -182,7 +174,7 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         calibration_json: serde_json::json!({
             "lanes": station.lanes.iter().map(lane).collect::<Vec<_>>(),
             "light": station.light,
-            "flat_field": model.passport().flat_field,
+            "flat_fields": flat_fields,
         })
         .to_string(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -5,26 +5,28 @@
 //!         (frames only)                        (Teacher)                     cloth (Rehearsal)
 //! ```
 //!
-//! Each pass opens the source anew, so a folder of any length needs no memory for its frames.
-//! Passes 1 and 2 run through the same line as inspection. Frames that cannot be used are
-//! counted and told, never learned from.
+//! Each pass opens the sources anew, so a folder of any length needs no memory for its frames.
+//! There is one source per lane of the station; a pass takes them one after the other. Fixed
+//! pattern and columns are learned per lane, everything else from all lanes together. Passes 1
+//! and 2 run through the same line as inspection. Frames that cannot be used are counted and
+//! told, never learned from.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
 use calibration::{Evener, FlatField, FlatFieldEstimator, find_cloth};
-use camera::{Captured, Pool};
+use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
 use models::teach::{REFERENCE, Rehearsal, Teacher};
 use models::{
-    Article, BackboneFile, Channels, FalseAlarms, PASSPORT_FORMAT, Passport, Scorer, Taught,
-    write_article,
+    Article, BackboneFile, Channels, FalseAlarms, LaneColumns, PASSPORT_FORMAT, Passport, Scorer,
+    Taught, write_article,
 };
 use ndarray::Array3;
 
-use crate::config::Station;
-use crate::fitting::{camera_channels, model_channels};
+use crate::config::{Lane, Station};
+use crate::fitting::model_channels;
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Feed, Line};
 use crate::source::SourceSpec;
@@ -37,8 +39,8 @@ const N_GOLDEN: u64 = 3;
 pub struct Teaching<'a> {
     /// Name of the article.
     pub article: &'a str,
-    /// Good cloth.
-    pub source: &'a SourceSpec,
+    /// Good cloth, one source per lane of the station, in its order.
+    pub sources: &'a [SourceSpec],
     /// Scale and light.
     pub station: &'a Station,
     /// What the threshold is to stand for.
@@ -79,40 +81,31 @@ pub struct TaughtArticle {
 /// of every pass with the number of frames, where it is known.
 ///
 /// # Errors
-/// When the source cannot be read, shows too little cloth or none with texture, or the model
-/// cannot be written.
+/// When there is not one source per lane, one cannot be read or gives other planes than the
+/// first, they show too little cloth or none with texture, or the model cannot be written.
 pub fn teach(
     teaching: &Teaching<'_>,
     folder: &Path,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<TaughtArticle> {
-    let first = teaching.source.open()?;
-    let description = first.description().clone();
-    drop(first);
-    let channels = model_channels(description.shape.channels);
-    let flat_field = find_flat_field(teaching, progress)?;
-    let correction = Correction {
-        channels: camera_channels(channels),
-        flat_field,
-        light: teaching.station.light,
-        joints: Joints::Measured,
-    };
-    let mm_per_row = teaching.station.lanes[0].mm_per_cell_row();
+    let lanes = lanes_of(teaching, progress)?;
+    let channels = lanes.channels;
+    let first = &teaching.station.lanes[0];
+    let mm_per_row = first.mm_per_cell_row();
     let n_features = teaching.backbone.describe(channels)?.n_features;
 
-    let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row);
+    let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row, lanes.each.len());
     let mut seen = Seen::default();
     pass(
         teaching,
-        &correction,
-        channels,
+        &lanes,
         Pass::Learn,
         progress,
-        &mut |ordered| {
+        &mut |lane, ordered| {
             match ordered {
                 Ordered::Frame(frame) => {
-                    seen.note(&frame, teaching.station);
-                    teacher.learn(&frame.block);
+                    seen.note(&frame, &teaching.station.lanes[lane]);
+                    teacher.learn(lane, &frame.block);
                 }
                 Ordered::Missed(missed) => {
                     let name = missed.origin.as_deref().unwrap_or("a frame");
@@ -127,17 +120,16 @@ pub fn teach(
     let whitening = teacher.whitening()?;
 
     let mut rehearsal = Rehearsal::new(whitening, mm_per_row);
-    let mut golden = Golden::new(&correction, seen.n_frames);
+    let mut golden = Golden::new(seen.n_frames);
     pass(
         teaching,
-        &correction,
-        channels,
+        &lanes,
         Pass::Rehearse,
         progress,
-        &mut |ordered| {
+        &mut |lane, ordered| {
             if let Ordered::Frame(frame) = ordered {
-                rehearsal.rehearse(&frame.block);
-                golden.see(&frame)?;
+                rehearsal.rehearse(lane, &frame.block);
+                golden.see(&frame, &lanes.each[lane].correction)?;
             }
             Ok(())
         },
@@ -145,15 +137,15 @@ pub fn teach(
     let block_m2 = seen.cloth_m2 / seen.n_frames as f64;
     let lesson = rehearsal.finish(block_m2, teaching.asked);
 
+    let names: Vec<String> = teaching.sources.iter().map(ToString::to_string).collect();
     let passport = Passport {
         format: PASSPORT_FORMAT,
         article: teaching.article.to_owned(),
         taught: Taught {
             at: now(),
-            source: teaching.source.to_string(),
+            source: names.join(", "),
             n_frames: seen.n_frames,
             n_left_out: seen.left_out.len() as u64,
-            frame_width: description.shape.width,
             cloth_m2: seen.cloth_m2,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             runtime: teaching.runtime.version().to_owned(),
@@ -161,13 +153,9 @@ pub fn teach(
         },
         backbone: teaching.backbone.describe(channels)?,
         channels,
-        mm_per_px: teaching.station.lanes[0].mm_per_px,
-        mm_per_line: teaching.station.lanes[0].mm_per_line,
-        flat_field: correction
-            .flat_field
-            .as_ref()
-            .map(serde_json::to_value)
-            .transpose()?,
+        mm_per_px: first.mm_per_px,
+        mm_per_line: first.mm_per_line,
+        lanes: lanes.columns(lesson.usual)?,
         reference: REFERENCE,
         judgement: lesson.judgement,
         evidence: lesson.evidence,
@@ -196,70 +184,141 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, frame: &SeenFrame, station: &Station) {
+    fn note(&mut self, frame: &SeenFrame, lane: &Lane) {
         let pixels = &frame.head.frame;
         self.n_frames += 1;
-        let across_m = f64::from(frame.head.cloth.n_columns()) * station.lanes[0].mm_per_px / 1e3;
-        let along_m = f64::from(pixels.height()) * station.lanes[0].mm_per_line / 1e3;
+        let across_m = f64::from(frame.head.cloth.n_columns()) * lane.mm_per_px / 1e3;
+        let along_m = f64::from(pixels.height()) * lane.mm_per_line / 1e3;
         self.cloth_m2 += across_m * along_m;
     }
 }
 
-/// One pass of the whole source through the line.
+/// What each lane's frames are, and how they are corrected.
+struct Lanes {
+    channels: Channels,
+    each: Vec<TaughtLane>,
+}
+
+/// One of them.
+struct TaughtLane {
+    frame_width: u32,
+    correction: Correction,
+}
+
+impl Lanes {
+    /// What goes into the passport, with the usual distances that were learned.
+    fn columns(&self, usual: Vec<Vec<f32>>) -> anyhow::Result<Vec<LaneColumns>> {
+        self.each
+            .iter()
+            .zip(usual)
+            .map(|(lane, usual)| {
+                let flat_field = lane.correction.flat_field.as_ref();
+                Ok(LaneColumns {
+                    frame_width: lane.frame_width,
+                    flat_field: flat_field.map(serde_json::to_value).transpose()?,
+                    usual,
+                })
+            })
+            .collect()
+    }
+}
+
+/// The lanes as their sources describe them, each with its camera's fixed pattern.
+fn lanes_of(
+    teaching: &Teaching<'_>,
+    progress: &mut dyn FnMut(Pass, Option<u64>),
+) -> anyhow::Result<Lanes> {
+    let n_lanes = teaching.station.lanes.len();
+    ensure!(
+        teaching.sources.len() == n_lanes,
+        "found {} sources of good cloth, expected one for each lane of the station, {n_lanes}",
+        teaching.sources.len()
+    );
+    let mut channels = None;
+    let mut each = Vec::new();
+    for source in teaching.sources {
+        let opened = source.open()?;
+        let shape = opened.description().shape;
+        let found = model_channels(shape.channels);
+        let expected = *channels.get_or_insert(found);
+        ensure!(
+            found == expected,
+            "found {found:?} frames in {source}, expected {expected:?} as in the first lane"
+        );
+        each.push(TaughtLane {
+            frame_width: shape.width,
+            correction: Correction {
+                channels: shape.channels,
+                flat_field: find_flat_field(opened, teaching.stop, progress)?,
+                light: teaching.station.light,
+                joints: Joints::Measured,
+            },
+        });
+    }
+    Ok(Lanes {
+        channels: channels.context("found no source of good cloth, expected one")?,
+        each,
+    })
+}
+
+/// One pass of all lanes through the line, one after the other.
 fn pass(
     teaching: &Teaching<'_>,
-    correction: &Correction,
-    channels: Channels,
+    lanes: &Lanes,
     which: Pass,
     progress: &mut dyn FnMut(Pass, Option<u64>),
-    each: &mut dyn FnMut(Ordered) -> anyhow::Result<()>,
+    each: &mut dyn FnMut(usize, Ordered) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let source = teaching.source.open()?;
-    let n_frames = source.description().n_frames;
-    let scorers = (0..teaching.n_workers)
-        .map(|_| {
-            let scorer = teaching.backbone.raw_scorer(teaching.runtime, channels)?;
-            Ok(Box::new(scorer) as Box<dyn Scorer>)
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let line = Line {
-        feeds: vec![Feed {
-            source,
-            tiler: Tiler::new(0, correction.clone()),
-        }],
-        scorers,
-        stop: teaching.stop,
-    };
-    let endings = line::run(line, &mut |_, ordered| {
-        if matches!(ordered, Ordered::Ended) {
-            return Ok(());
+    for (index, (source, lane)) in teaching.sources.iter().zip(&lanes.each).enumerate() {
+        let source = source.open()?;
+        let n_frames = source.description().n_frames;
+        let scorers = (0..teaching.n_workers)
+            .map(|_| {
+                let scorer = teaching
+                    .backbone
+                    .raw_scorer(teaching.runtime, lanes.channels)?;
+                Ok(Box::new(scorer) as Box<dyn Scorer>)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let line = Line {
+            feeds: vec![Feed {
+                source,
+                tiler: Tiler::new(index, lane.correction.clone()),
+            }],
+            scorers,
+            stop: teaching.stop,
+        };
+        let endings = line::run(line, &mut |_, ordered| {
+            if matches!(ordered, Ordered::Ended) {
+                return Ok(());
+            }
+            if let Ordered::Frame(frame) = &ordered
+                && let Some((_, problem)) = frame.failed.first()
+            {
+                anyhow::bail!("good cloth could not be scored: {problem}");
+            }
+            each(index, ordered)?;
+            progress(which, n_frames);
+            Ok(())
+        })?;
+        for ending in endings {
+            ending?;
         }
-        if let Ordered::Frame(frame) = &ordered
-            && let Some((_, problem)) = frame.failed.first()
-        {
-            anyhow::bail!("good cloth could not be scored: {problem}");
-        }
-        each(ordered)?;
-        progress(which, n_frames);
-        Ok(())
-    })?;
-    for ending in endings {
-        ending?;
+        ensure!(
+            !teaching.stop.load(Ordering::Relaxed),
+            "stopped before teaching was done; no model was made"
+        );
     }
-    ensure!(
-        !teaching.stop.load(Ordering::Relaxed),
-        "stopped before teaching was done; no model was made"
-    );
     Ok(())
 }
 
 /// The camera's fixed pattern, where the good cloth shows one; `None` where there is too little
 /// cloth to tell, or it contradicts itself.
 fn find_flat_field(
-    teaching: &Teaching<'_>,
+    mut source: Box<dyn Source>,
+    stop: &AtomicBool,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<Option<FlatField>> {
-    let mut source = teaching.source.open()?;
     let shape = source.description().shape;
     let n_frames = source.description().n_frames;
     let pool = Pool::new(2, shape.n_bytes());
@@ -271,7 +330,7 @@ fn find_flat_field(
             estimator.add(&frame, cloth)?;
         }
         progress(Pass::Light, n_frames);
-        if teaching.stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) {
             break;
         }
     }
@@ -285,21 +344,19 @@ fn find_flat_field(
 }
 
 /// Collects the golden tiles.
-struct Golden<'a> {
-    correction: &'a Correction,
+struct Golden {
     evener: Evener,
     wanted: Vec<u64>,
     n_seen: u64,
     tiles: Vec<Array3<f32>>,
 }
 
-impl<'a> Golden<'a> {
-    fn new(correction: &'a Correction, n_frames: u64) -> Self {
+impl Golden {
+    fn new(n_frames: u64) -> Self {
         let last = n_frames.saturating_sub(1);
         let mut wanted: Vec<u64> = (0..N_GOLDEN).map(|i| i * last / (N_GOLDEN - 1)).collect();
         wanted.dedup();
         Self {
-            correction,
             evener: Evener::new(),
             wanted,
             n_seen: 0,
@@ -307,7 +364,7 @@ impl<'a> Golden<'a> {
         }
     }
 
-    fn see(&mut self, seen: &SeenFrame) -> anyhow::Result<()> {
+    fn see(&mut self, seen: &SeenFrame, correction: &Correction) -> anyhow::Result<()> {
         let index = self.n_seen;
         self.n_seen += 1;
         let (frame, cloth) = (&seen.head.frame, seen.head.cloth);
@@ -319,8 +376,8 @@ impl<'a> Golden<'a> {
             .even(
                 frame,
                 cloth,
-                self.correction.flat_field_for(frame),
-                self.correction.channels,
+                correction.flat_field_for(frame),
+                correction.channels,
             )
             .context("a golden tile could not be cut")?;
         self.tiles.push(even.planes);

@@ -111,7 +111,7 @@ fn one_onnx_session_and_eight_that_dawdle_leave_the_same_store() {
     let folder = tempfile::tempdir().unwrap();
     let teaching = selvedge::teach::Teaching {
         article: "plain",
-        source: &"loom:1".parse().unwrap(),
+        sources: &["loom:1".parse().unwrap()],
         station: &station(),
         asked: models::FalseAlarms { per_100_m2: 2.0 },
         backbone: &backbone,

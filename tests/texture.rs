@@ -17,8 +17,8 @@ use camera::{Beside, Loom, LoomSettings, Source};
 use models::onnx::graph::{Dim, Graph};
 use models::teach::{REFERENCE, Rehearsal, Teacher, Whitener};
 use models::{
-    Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, PASSPORT_FORMAT,
-    Passport, Scorer, Taught, Texture, digest_of,
+    Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, LaneColumns,
+    PASSPORT_FORMAT, Passport, Scorer, Taught, Texture, digest_of,
 };
 use selvedge::config::Station;
 use selvedge::judging::{Ordered, SeenFrame};
@@ -126,7 +126,7 @@ pub(crate) fn bare_model(metadata: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A passport for `article` that says as little as it may.
-fn passport(article: &str, judgement: Judgement, evidence: Evidence) -> Passport {
+fn passport(article: &str, usual: Vec<f32>, judgement: Judgement, evidence: Evidence) -> Passport {
     Passport {
         format: PASSPORT_FORMAT,
         article: article.to_owned(),
@@ -135,7 +135,6 @@ fn passport(article: &str, judgement: Judgement, evidence: Evidence) -> Passport
             source: format!("loom:{TAUGHT_SEED}"),
             n_frames: 8,
             n_left_out: 0,
-            frame_width: 640,
             cloth_m2: 0.02,
             engine: "test".to_owned(),
             runtime: "none".to_owned(),
@@ -150,7 +149,11 @@ fn passport(article: &str, judgement: Judgement, evidence: Evidence) -> Passport
         channels: Channels::Grey,
         mm_per_px: MM_PER_PX,
         mm_per_line: MM_PER_PX,
-        flat_field: None,
+        lanes: vec![LaneColumns {
+            frame_width: 640,
+            flat_field: None,
+            usual,
+        }],
         reference: REFERENCE,
         judgement,
         evidence,
@@ -160,23 +163,22 @@ fn passport(article: &str, judgement: Judgement, evidence: Evidence) -> Passport
 /// The passport of an article that will judge nothing: small enough to be committed.
 pub(crate) fn small_passport(article: &str) -> Passport {
     let taught = TextureArticle::taught().article.passport().clone();
-    let mut judgement = taught.judgement;
-    judgement.usual.clear();
-    passport(article, judgement, taught.evidence)
+    passport(article, Vec::new(), taught.judgement, taught.evidence)
 }
 
 fn teach() -> TextureArticle {
     let mm_per_row = MM_PER_PX * CELL_PX as f64;
     let n_features = Texture::raw().n_features();
-    let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row);
-    each_frame(|frame| teacher.learn(&frame.block));
+    let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row, 1);
+    each_frame(|frame| teacher.learn(0, &frame.block));
     let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), mm_per_row);
-    each_frame(|frame| rehearsal.rehearse(&frame.block));
+    each_frame(|frame| rehearsal.rehearse(0, &frame.block));
     let asked = FalseAlarms { per_100_m2: 2.0 };
-    let lesson = rehearsal.finish(0.003, asked);
+    let mut lesson = rehearsal.finish(0.003, asked);
 
     let folder = tempfile::tempdir().unwrap();
-    let passport = passport("texture", lesson.judgement, lesson.evidence);
+    let usual = lesson.usual.remove(0);
+    let passport = passport("texture", usual, lesson.judgement, lesson.evidence);
     let path = write_model(folder.path(), &passport);
     TextureArticle {
         article: Article::read(&path).unwrap(),

@@ -136,7 +136,7 @@ impl Cloth {
         let station = Station::at_scale(LOOM_MM_PER_PX)?;
         let teaching = Teaching {
             article: &name,
-            source: &SourceSpec::Images(good.to_owned()),
+            sources: &[SourceSpec::Images(good.to_owned())],
             station: &station,
             asked: FalseAlarms { per_100_m2: 2.0 },
             backbone: &BackboneFile::read(&runtime.backbone(BACKBONE))?,
@@ -177,7 +177,7 @@ impl Cloth {
     /// When the passport's flat field is damaged.
     pub(crate) fn tiler(&self) -> anyhow::Result<Tiler> {
         let joints = Joints::Measured;
-        let correction = correction_for(&self.article, &self.station, joints)?;
+        let correction = correction_for(&self.article, &self.station, 0, joints)?;
         Ok(Tiler::new(0, correction))
     }
 

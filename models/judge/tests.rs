@@ -72,13 +72,14 @@ fn taught() -> (Judge, crate::teach::Whitener) {
     let good: Vec<Block> = (0..24)
         .map(|i| block(&features(1000 + i, |_, _| 0.0), &[], true))
         .collect();
-    let mut teacher = Teacher::new(N_FEATURES, REFERENCE, MM_PER_ROW);
-    good.iter().for_each(|block| teacher.learn(block));
+    let mut teacher = Teacher::new(N_FEATURES, REFERENCE, MM_PER_ROW, 1);
+    good.iter().for_each(|block| teacher.learn(0, block));
     let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), MM_PER_ROW);
-    good.iter().for_each(|block| rehearsal.rehearse(block));
-    let lesson = rehearsal.finish(0.001, FalseAlarms { per_100_m2: 2.0 });
+    good.iter().for_each(|block| rehearsal.rehearse(0, block));
+    let mut lesson = rehearsal.finish(0.001, FalseAlarms { per_100_m2: 2.0 });
+    let usual = lesson.usual.remove(0);
     (
-        Judge::new(lesson.judgement, REFERENCE, MM_PER_ROW),
+        Judge::new(lesson.judgement, usual, REFERENCE, MM_PER_ROW),
         lesson.whitener,
     )
 }
@@ -275,4 +276,31 @@ fn a_failed_tile_at_a_joined_rim_is_as_neutral_as_within() {
     assert!(map.highest() < 1.0, "{}", map.highest());
     let hole = map.scores.slice(ndarray::s![.., 40..60]);
     assert!(hole.iter().all(|score| *score == 0.0));
+}
+
+#[test]
+fn each_lane_has_usual_columns_of_its_own() {
+    // The second camera's columns from 50 on are three times as noisy.
+    let good = |lane: usize, i: usize| {
+        let noise = features(2000 + i, |_, _| 0.0) - features(3000 + i, |_, _| 0.0);
+        let mut of_lane = features(1000 + 100 * lane + i, |_, _| 0.0);
+        let mut noisy = of_lane.slice_mut(ndarray::s![.., .., 50..]);
+        noisy.scaled_add(2.0 * lane as f32, &noise.slice(ndarray::s![.., .., 50..]));
+        block(&of_lane, &[], true)
+    };
+    let mut teacher = Teacher::new(N_FEATURES, REFERENCE, MM_PER_ROW, 2);
+    let each = |learn: &mut dyn FnMut(usize, &Block)| {
+        (0..2).for_each(|lane| (0..12).for_each(|i| learn(lane, &good(lane, i))));
+    };
+    each(&mut |lane, block| teacher.learn(lane, block));
+    let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), MM_PER_ROW);
+    each(&mut |lane, block| rehearsal.rehearse(lane, block));
+    let lesson = rehearsal.finish(0.001, FalseAlarms { per_100_m2: 2.0 });
+    let [first, second] = &lesson.usual[..] else {
+        panic!("found {} lanes, expected 2", lesson.usual.len());
+    };
+    assert_eq!((first.len(), second.len()), (COLS, COLS));
+    assert!((first[70] / first[20] - 1.0).abs() < 0.3, "{first:?}");
+    assert!(second[70] > 4.0 * second[20], "{second:?}");
+    assert_eq!(lesson.highest.len(), 24);
 }

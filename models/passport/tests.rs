@@ -11,17 +11,20 @@ fn sound() -> Value {
         "article": "denim 12 oz",
         "taught": {
             "at": "2026-01-01T00:00:00Z", "source": "loom:1", "n_frames": 8, "n_left_out": 0,
-            "frame_width": 640, "cloth_m2": 0.02, "engine": "0.1.0", "runtime": "none",
+            "cloth_m2": 0.02, "engine": "0.1.0", "runtime": "none",
             "device": "cpu",
         },
         "backbone": {"name": "lite0", "digest": "none", "layers": [], "n_features": 96},
         "channels": "grey",
         "mm_per_px": 0.2,
         "mm_per_line": 0.25,
-        "flat_field": null,
+        "lanes": [
+            {"frame_width": 8, "flat_field": null, "usual": [0.9, 1.0]},
+            {"frame_width": 640, "flat_field": null, "usual": []},
+        ],
         "reference": {"window_mm": 250.0, "smooth_cells": 2.0},
         "judgement": {
-            "threshold": 1.5, "line_threshold": 0.8, "smooth_cells": 1.0, "usual": [0.9, 1.0],
+            "threshold": 1.5, "line_threshold": 0.8, "smooth_cells": 1.0,
             "usual_elsewhere": 1.0, "left": [1.5, 1.0], "right": [1.0], "mirror": [],
             "taught_scale": 3.0,
         },
@@ -49,6 +52,7 @@ fn a_sound_passport_is_read_and_written_without_loss() {
 
 #[test]
 fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
+    let lane = json!({"frame_width": 8, "flat_field": null, "usual": []});
     // 1e300 is no number in 32 bits.
     let cases = [
         ("/article", json!("  "), "an article without a name"),
@@ -85,16 +89,24 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             json!(16.5),
             "judgement.smooth_cells = 16.5",
         ),
+        ("/lanes/0/usual/1", json!(1e300), "lanes[0].usual[1] = inf"),
         (
-            "/judgement/usual/1",
-            json!(1e300),
-            "judgement.usual[1] = inf",
+            "/lanes/1/usual",
+            json!([1.0]),
+            "1 numbers in lanes[1].usual, expected none or 160",
         ),
         (
-            "/judgement/usual",
-            json!(vec![0.0; 16_385]),
-            "expected at most 16384",
+            "/lanes/0/frame_width",
+            json!(0),
+            "lanes[0].frame_width = 0, expected 1 to 65536",
         ),
+        (
+            "/lanes/1/frame_width",
+            json!(65_537),
+            "lanes[1].frame_width = 65537",
+        ),
+        ("/lanes", json!([]), "found 0 lanes, expected 1 to 64"),
+        ("/lanes", json!(vec![lane.clone(); 65]), "found 65 lanes"),
         (
             "/judgement/usual_elsewhere",
             json!(-1e300),
@@ -122,7 +134,8 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "evidence.block_share = 1.5",
         ),
         ("/evidence/scale", json!(null), "expected f64"),
-        ("/format", json!(2), "found passport format 2, expected 1"),
+        ("/format", json!(1), "found passport format 1, expected 2"),
+        ("/format", json!(3), "found passport format 3, expected 2"),
     ];
     for (pointer, value, said) in cases {
         let refused = with(pointer, value).expect_err(pointer);
@@ -145,7 +158,13 @@ fn a_passport_filled_in_by_a_program_is_checked_for_what_json_cannot_say() {
 fn no_line_threshold_and_limits_themselves_are_allowed() {
     for (pointer, value) in [
         ("/judgement/line_threshold", json!(null)),
-        ("/judgement/usual", json!(vec![0.0; 16_384])),
+        (
+            "/lanes",
+            json!(vec![
+                json!({"frame_width": 65_536, "flat_field": {}, "usual": vec![0.0; 16_384]});
+                64
+            ]),
+        ),
         ("/judgement/left", json!(vec![1.0; 64])),
         ("/reference/window_mm", json!(0.0)),
         ("/reference/smooth_cells", json!(16.0)),

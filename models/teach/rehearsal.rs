@@ -3,9 +3,10 @@
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::FEWEST_BLOCKS;
-use super::spread::{Whitener, Whitening};
+use super::spread::{Whitener, Whitening, windows};
+use crate::columns::Usual;
 use crate::features::{Block, Rim};
-use crate::judge::{along_lines, even, relate_to_rims, window_rows};
+use crate::judge::{along_lines, even, relate_to_rims};
 use crate::passport::{Evidence, Judgement};
 use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
 use crate::threshold::{FalseAlarms, fit_threshold};
@@ -29,13 +30,15 @@ const TAUGHT_QUANTILE: f64 = 0.999;
 /// The second pass over good cloth.
 pub struct Rehearsal {
     whitening: Whitening,
-    window: Window,
+    /// One per lane.
+    windows: Vec<Window>,
     heard: Vec<Heard>,
     taught_distances: Vec<f32>,
 }
 
 /// One block's distances, before anything is usual.
 struct Heard {
+    lane: usize,
     /// The block, without its features.
     block: Block,
     distances: Grown,
@@ -47,6 +50,8 @@ struct Heard {
 pub struct Lesson {
     /// Goes into the network.
     pub whitener: Whitener,
+    /// Goes into the passport: per lane, the usual distance of each column of cells.
+    pub usual: Vec<Vec<f32>>,
     /// Goes into the passport.
     pub judgement: Judgement,
     /// Goes into the passport.
@@ -58,23 +63,23 @@ pub struct Lesson {
 impl Rehearsal {
     /// Starts the second pass; `mm_per_row` as for [`crate::Judge`].
     pub fn new(whitening: Whitening, mm_per_row: f64) -> Self {
-        let window = Window::new(window_rows(&whitening.settings, mm_per_row));
         Self {
+            windows: windows(&whitening.settings, mm_per_row, whitening.n_lanes),
             whitening,
-            window,
             heard: Vec::new(),
             taught_distances: Vec::new(),
         }
     }
 
-    /// Judges the raw features of the next block by the cloth of the other folds. The blocks
-    /// must be those of the first pass, in the same order.
-    pub fn rehearse(&mut self, block: &Block) {
+    /// Judges the raw features of the next block of `lane` by the cloth of the other folds. The
+    /// blocks must be those of the first pass, in the same order.
+    pub fn rehearse(&mut self, lane: usize, block: &Block) {
+        let Some(window) = self.windows.get_mut(lane) else {
+            return;
+        };
         let n_folds = self.whitening.without.len();
         let whitener = &self.whitening.without[self.heard.len() % n_folds];
-        let reference = self
-            .window
-            .reference(block, self.whitening.settings.smooth_cells);
+        let reference = window.reference(block, self.whitening.settings.smooth_cells);
         let mut distances = Array2::zeros((block.rows, block.cols));
         let mut taught = Vec::new();
         for patch in &block.patches {
@@ -107,9 +112,10 @@ impl Rehearsal {
         self.taught_distances
             .push(quantile(&mut taught, TAUGHT_QUANTILE));
         let is_known = reference.is_known.contains(&true);
-        self.window.remember(block, reference, |_, _| Cell::Usual);
+        window.remember(block, reference, |_, _| Cell::Usual);
         let rows = block.rows;
         self.heard.push(Heard {
+            lane,
             block: Block {
                 patches: Vec::new(),
                 judged: block.judged.clone(),
@@ -126,12 +132,18 @@ impl Rehearsal {
 
     /// Ends the second pass. `block_m2` is the mean area of good cloth in a block, in m².
     pub fn finish(mut self, block_m2: f64, asked: FalseAlarms) -> Lesson {
-        let (usual, usual_elsewhere) = usual_distances(&self.heard);
+        let (columns, usual_elsewhere) = usual_distances(&self.heard, self.windows.len());
+        let usual: Vec<Usual> = columns
+            .into_iter()
+            .map(|columns| Usual {
+                columns,
+                elsewhere: usual_elsewhere,
+            })
+            .collect();
         let mut judgement = Judgement {
             threshold: 1.0,
             line_threshold: None,
             smooth_cells: SMOOTH_SCORE_CELLS,
-            usual,
             usual_elsewhere,
             left: Vec::new(),
             right: Vec::new(),
@@ -143,7 +155,8 @@ impl Rehearsal {
             .heard
             .into_iter()
             .map(|heard| {
-                let map = even(&heard.distances, &heard.block, &judgement);
+                let usual = &usual[heard.lane];
+                let map = even(&heard.distances, &heard.block, SMOOTH_SCORE_CELLS, usual);
                 (heard.block, map)
             })
             .collect();
@@ -185,6 +198,7 @@ impl Rehearsal {
                     (place / threshold).max(line)
                 })
                 .collect(),
+            usual: usual.into_iter().map(|usual| usual.columns).collect(),
             judgement,
             evidence,
         }
@@ -207,38 +221,49 @@ impl Whitener {
     }
 }
 
-/// The usual distance per column of the most common block width, and over all columns.
-fn usual_distances(heard: &[Heard]) -> (Vec<f32>, f32) {
-    let cols = most_common(heard.iter().map(|heard| heard.block.cols));
-    let mut medians = vec![Vec::new(); cols];
+/// The usual distance per column of each lane's most common block width, and over all columns.
+fn usual_distances(heard: &[Heard], n_lanes: usize) -> (Vec<Vec<f32>>, f32) {
+    let mut medians: Vec<Vec<Vec<f32>>> = (0..n_lanes)
+        .map(|lane| {
+            let of_lane = heard.iter().filter(|heard| heard.lane == lane);
+            vec![Vec::new(); most_common(of_lane.map(|heard| heard.block.cols))]
+        })
+        .collect();
     let mut all = Vec::new();
     for Heard {
-        block, distances, ..
+        lane,
+        block,
+        distances,
+        ..
     } in heard
     {
         let distances = distances.block();
+        let of_lane = &mut medians[*lane];
         for col in block.judged.clone() {
             let mut column: Vec<f32> = distances.column(col).to_vec();
             let median = quantile(&mut column, 0.5);
             all.push(median);
-            if block.cols == cols {
-                medians[col].push(median);
+            if block.cols == of_lane.len() {
+                of_lane[col].push(median);
             }
         }
     }
     let elsewhere = quantile(&mut all, 0.5);
-    let usual: Vec<f32> = medians
-        .iter_mut()
-        .map(|medians| {
-            if medians.is_empty() {
-                elsewhere
-            } else {
-                quantile(medians, 0.5)
-            }
-        })
-        .collect();
-    let usual = smoothed(&usual, &half_kernel(SMOOTH_USUAL_CELLS), Beyond::Nearest);
-    (usual, elsewhere)
+    let kernel = half_kernel(SMOOTH_USUAL_CELLS);
+    let usual = medians.into_iter().map(|of_lane| {
+        let usual: Vec<f32> = of_lane
+            .into_iter()
+            .map(|mut medians| {
+                if medians.is_empty() {
+                    elsewhere
+                } else {
+                    quantile(&mut medians, 0.5)
+                }
+            })
+            .collect();
+        smoothed(&usual, &kernel, Beyond::Nearest)
+    });
+    (usual.collect(), elsewhere)
 }
 
 /// How much larger scores are near rims, by distance from them.

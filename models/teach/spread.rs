@@ -30,7 +30,8 @@ struct Moments {
 /// The first pass over good cloth.
 pub struct Teacher {
     settings: ReferenceSettings,
-    window: Window,
+    /// One per lane.
+    windows: Vec<Window>,
     folds: Vec<Moments>,
     n_blocks: usize,
 }
@@ -39,6 +40,8 @@ pub struct Teacher {
 pub struct Whitening {
     /// Reference settings that it belongs to.
     pub(super) settings: ReferenceSettings,
+    /// Lanes that were learned from.
+    pub(super) n_lanes: usize,
     /// From all cloth.
     pub(super) all: Whitener,
     /// Per fold, from all other folds.
@@ -55,8 +58,14 @@ pub struct Whitener {
 }
 
 impl Teacher {
-    /// A teacher of features of `n_features` kinds; `mm_per_row` as for [`crate::Judge`].
-    pub fn new(n_features: usize, settings: ReferenceSettings, mm_per_row: f64) -> Self {
+    /// A teacher of features of `n_features` kinds from `n_lanes` lanes; `mm_per_row` as for
+    /// [`crate::Judge`].
+    pub fn new(
+        n_features: usize,
+        settings: ReferenceSettings,
+        mm_per_row: f64,
+        n_lanes: usize,
+    ) -> Self {
         let empty = Moments {
             n_cells: 0.0,
             sum: Array1::zeros(n_features),
@@ -64,15 +73,19 @@ impl Teacher {
         };
         Self {
             settings,
-            window: Window::new(window_rows(&settings, mm_per_row)),
+            windows: windows(&settings, mm_per_row, n_lanes),
             folds: vec![empty; N_FOLDS],
             n_blocks: 0,
         }
     }
 
-    /// Learns from the raw features of the next block.
-    pub fn learn(&mut self, block: &Block) {
-        let reference = self.window.reference(block, self.settings.smooth_cells);
+    /// Learns from the raw features of the next block of `lane`, counted from 0; blocks of another
+    /// lane than there are say nothing.
+    pub fn learn(&mut self, lane: usize, block: &Block) {
+        let Some(window) = self.windows.get_mut(lane) else {
+            return;
+        };
+        let reference = window.reference(block, self.settings.smooth_cells);
         let fold = &mut self.folds[self.n_blocks % N_FOLDS];
         for patch in &block.patches {
             let relative = reference.relative(block, patch);
@@ -92,7 +105,7 @@ impl Teacher {
                 *sum += f64::from(plane.sum());
             }
         }
-        self.window.remember(block, reference, |_, _| Cell::Usual);
+        window.remember(block, reference, |_, _| Cell::Usual);
         self.n_blocks += 1;
     }
 
@@ -114,6 +127,7 @@ impl Teacher {
             .fold(self.folds[0].clone(), |total, fold| total.plus(fold, 1.0));
         Ok(Whitening {
             settings: self.settings,
+            n_lanes: self.windows.len(),
             all: total.whitener()?,
             without: self.folds[..n_folds]
                 .iter()
@@ -121,6 +135,16 @@ impl Teacher {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// A fresh window for each lane.
+pub(super) fn windows(
+    settings: &ReferenceSettings,
+    mm_per_row: f64,
+    n_lanes: usize,
+) -> Vec<Window> {
+    let rows = window_rows(settings, mm_per_row);
+    (0..n_lanes).map(|_| Window::new(rows)).collect()
 }
 
 impl Whitening {
@@ -226,7 +250,7 @@ mod tests {
 
     #[test]
     fn one_picture_is_too_little_to_teach() {
-        let error = Teacher::new(3, super::super::REFERENCE, 0.8)
+        let error = Teacher::new(3, super::super::REFERENCE, 0.8, 1)
             .whitening()
             .err()
             .unwrap();

@@ -195,9 +195,13 @@ fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
         "by          Selvedge {}, ONNX Runtime {}, {}",
         taught.engine, taught.runtime, taught.device
     ))?;
+    let lanes = passport.lanes.iter();
+    let widths: Vec<String> = lanes.map(|lane| lane.frame_width.to_string()).collect();
     say(&format!(
         "sees        {:?} at {} mm per pixel, frames {} px wide",
-        passport.channels, passport.mm_per_px, taught.frame_width
+        passport.channels,
+        passport.mm_per_px,
+        widths.join(" and ")
     ))?;
     say(&format!(
         "network     {} ({}), {} features per cell of {} px",

@@ -93,7 +93,7 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
     store.ensure_article(&article)?;
     let teaching = Teaching {
         article: article.as_str(),
-        source: &args.from,
+        sources: std::slice::from_ref(&args.from),
         station: &station,
         asked: FalseAlarms {
             per_100_m2: args.false_alarms,

@@ -1,0 +1,91 @@
+//! What belongs to the columns of one camera, and to no other camera of the same article.
+//!
+//! ```text
+//! passport ─▶ lanes[0], lanes[1], … ─▶ one LaneColumns each ─▶ that lane's correction and Judge
+//! ```
+//!
+//! Several cameras side by side see one web. Spread, threshold and rims are the cloth's and
+//! common to all; a lamp's slope, a dead column, a frame's width are one camera's. Lanes stand
+//! in the order of the station file. A lane that was not taught has none of this.
+
+use serde::{Deserialize, Serialize};
+
+use crate::CELL_PX;
+use crate::passport::all_between;
+
+/// Widest frame that a passport may speak of, in pixels.
+const MAX_WIDTH: u32 = 65_536;
+/// Most lanes that a passport may speak of.
+const MAX_LANES: usize = 64;
+
+/// The columns of one lane, as they were taught.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaneColumns {
+    /// Width of a frame, in pixels.
+    pub frame_width: u32,
+    /// Fixed pattern of the camera, if the good cloth showed one; its layout is the caller's.
+    pub flat_field: Option<serde_json::Value>,
+    /// Usual distance of each column of cells, taken off before the threshold; empty when it is
+    /// not known.
+    pub usual: Vec<f32>,
+}
+
+impl LaneColumns {
+    /// Columns of cells of a frame.
+    pub fn n_cells(&self) -> usize {
+        (self.frame_width as usize).div_ceil(CELL_PX)
+    }
+
+    fn check(&self, name: &str) -> Result<(), String> {
+        if !(1..=MAX_WIDTH).contains(&self.frame_width) {
+            return Err(format!(
+                "found {name}.frame_width = {}, expected 1 to {MAX_WIDTH}",
+                self.frame_width
+            ));
+        }
+        let n_cells = self.n_cells();
+        if !self.usual.is_empty() && self.usual.len() != n_cells {
+            return Err(format!(
+                "found {} numbers in {name}.usual, expected none or {n_cells}",
+                self.usual.len()
+            ));
+        }
+        all_between(&format!("{name}.usual"), &self.usual, n_cells, f64::MIN)
+    }
+}
+
+/// Says what cannot be right of a passport's lanes, if anything.
+pub(crate) fn check_lanes(lanes: &[LaneColumns]) -> Result<(), String> {
+    if !(1..=MAX_LANES).contains(&lanes.len()) {
+        return Err(format!(
+            "found {} lanes, expected 1 to {MAX_LANES}",
+            lanes.len()
+        ));
+    }
+    lanes
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, lane)| lane.check(&format!("lanes[{index}]")))
+}
+
+/// Usual distances by which one lane is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Usual {
+    /// Of each column of cells; empty when none is known.
+    pub(crate) columns: Vec<f32>,
+    /// Of a column that was not taught.
+    pub(crate) elsewhere: f32,
+}
+
+impl Usual {
+    /// What column `col` of `cols` usually shows. Columns mean something only in frames as wide
+    /// as taught.
+    pub(crate) fn of(&self, cols: usize, col: usize) -> f32 {
+        if self.columns.len() == cols {
+            self.columns[col]
+        } else {
+            self.elsewhere
+        }
+    }
+}
