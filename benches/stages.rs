@@ -25,8 +25,8 @@ use selvedge::judging::{Gather, Ordered, SeenFrame};
 use selvedge::shelf::Shelf;
 use selvedge::tiles::{Joints, Numbered, Work};
 use store::{
-    Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, LengthKnown, Name, NewFlaw, NewRun,
-    Rect, RollChoice, Store, now_us,
+    Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, LengthKnown, Name, NewCrop, NewFlaw,
+    NewRun, Rect, RollChoice, Store, now_us,
 };
 
 use crate::cloth::Cloth;
@@ -327,7 +327,7 @@ fn the_store(cloth: &Cloth, url: &str, table: &mut Table<'_, impl Write>) -> any
                 score: 2.0,
                 severity: "minor".to_owned(),
                 found_at_us: now_us(),
-                crop: Some(Crop {
+                crop: Some(NewCrop::Kept(Crop {
                     png: vec![7; 16_000],
                     place: CropPlace {
                         lane: 0,
@@ -338,7 +338,7 @@ fn the_store(cloth: &Cloth, url: &str, table: &mut Table<'_, impl Write>) -> any
                         height_px: 128,
                         margin_px: 48,
                     },
-                }),
+                })),
             });
         }
         Ok(batch)

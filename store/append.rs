@@ -8,7 +8,7 @@
 //! taken out or changed here; verdicts are other rows.
 
 use crate::coverage::{self, CoverageCell};
-use crate::database::{Database, transaction};
+use crate::database::{Database, Value, transaction};
 use crate::names::{FlawId, RunId, fresh_id};
 use crate::rect::Rect;
 use crate::{Store, StoreError, runs};
@@ -53,8 +53,22 @@ pub struct NewFlaw {
     pub severity: String,
     /// When it was found, microseconds since 1970 UTC.
     pub found_at_us: i64,
-    /// Its picture.
-    pub crop: Option<Crop>,
+    /// Its picture, if one was cut out.
+    pub crop: Option<NewCrop>,
+}
+
+/// The picture of a flaw to be written, or what is kept instead when there is no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewCrop {
+    /// The picture.
+    Kept(Crop),
+    /// Only where it would have been cut out.
+    LeftOut {
+        /// Where.
+        place: CropPlace,
+        /// Why, for people.
+        why: String,
+    },
 }
 
 /// The picture of a flaw: lossless and uncorrected, with a margin around it.
@@ -135,10 +149,12 @@ impl Store {
     /// When this returns `Ok`, all of it survives a power cut; after an error none of it is there.
     ///
     /// # Errors
-    /// [`StoreError::RunEnded`], [`StoreError::Unknown`] for a run that is not there,
-    /// [`StoreError::Invalid`] for a score that is no number or a gap without a reason, and the
-    /// disk's: [`StoreError::DiskFull`], [`StoreError::ReadOnly`], [`StoreError::Busy`].
+    /// [`StoreError::RunEnded`], [`StoreError::RunHeld`] when another process writes it,
+    /// [`StoreError::Unknown`] for a run that is not there, [`StoreError::Invalid`] for a score
+    /// that is no number or a gap without a reason, and the disk's: [`StoreError::DiskFull`],
+    /// [`StoreError::ReadOnly`], [`StoreError::Busy`].
     pub fn append(&mut self, run: RunId, batch: &Batch) -> Result<Vec<FlawId>, StoreError> {
+        runs::hold(&*self.database, run)?;
         transaction(&*self.database, |database| {
             runs::touch(database, run)?;
             coverage::append(database, run, &batch.coverage)?;
@@ -191,26 +207,38 @@ fn append_flaw(database: &dyn Database, run: RunId, flaw: &NewFlaw) -> Result<Fl
             flaw.found_at_us.into(),
         ],
     )?;
-    if let Some(crop) = &flaw.crop {
-        append_crop(database, id, crop)?;
+    match &flaw.crop {
+        Some(NewCrop::Kept(crop)) => {
+            let sql = "INSERT INTO crops (flaw, lane, frame, x_px, y_px, width_px, height_px, \
+                       margin_px, png) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            append_crop(database, sql, id, &crop.place, crop.png[..].into())?;
+        }
+        Some(NewCrop::LeftOut { place, why }) => {
+            let sql = "INSERT INTO crops_left_out (flaw, lane, frame, x_px, y_px, width_px, \
+                       height_px, margin_px, why) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            append_crop(database, sql, id, place, why.as_str().into())?;
+        }
+        None => {}
     }
     Ok(id)
 }
 
-fn append_crop(database: &dyn Database, flaw: FlawId, crop: &Crop) -> Result<(), StoreError> {
-    let place = &crop.place;
+fn append_crop(
+    database: &dyn Database,
+    sql: &str,
+    flaw: FlawId,
+    place: &CropPlace,
+    last: Value<'_>,
+) -> Result<(), StoreError> {
     let frame = i64::try_from(place.frame).map_err(|_| StoreError::Invalid {
         what: "frame number",
         found: place.frame.to_string(),
         expected: "a number below 2^63".to_owned(),
     })?;
-    let sql = "INSERT INTO crops (flaw, png, lane, frame, x_px, y_px, width_px, height_px, margin_px) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     database.execute(
         sql,
         &[
             flaw.as_bytes()[..].into(),
-            crop.png[..].into(),
             i64::from(place.lane).into(),
             frame.into(),
             i64::from(place.x_px).into(),
@@ -218,6 +246,7 @@ fn append_crop(database: &dyn Database, flaw: FlawId, crop: &Crop) -> Result<(),
             i64::from(place.width_px).into(),
             i64::from(place.height_px).into(),
             i64::from(place.margin_px).into(),
+            last,
         ],
     )?;
     Ok(())
@@ -246,7 +275,7 @@ fn append_candidate(
     Ok(())
 }
 
-fn append_event(
+pub(crate) fn append_event(
     database: &dyn Database,
     run: Option<RunId>,
     event: &NewEvent,

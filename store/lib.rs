@@ -4,6 +4,7 @@
 //! Store ──▶ articles   articles, models under their digest, which one is active
 //!       ──▶ runs       stations, rolls, the beginning and end of a run
 //!       ──▶ append     coverage, flaws with crops, candidates, events: one transaction a batch
+//!       ──▶ resume     going on with a run that was cut off
 //!       ──▶ look       everything back, for people and for the review
 //! rows (the one place where rows become these types) ──▶ schema ──▶ database
 //! ```
@@ -11,7 +12,7 @@
 //! A call that writes returns when what it wrote is on the disk: a flaw is durable before anyone
 //! hears of it. A [`Store`] is one connection for one thread; readers open their own and never
 //! make a writer wait. A run whose process was killed stays [`RunState::Running`] with the time of
-//! its last write. Lengths are `i64` micrometres, areas square micrometres, times microseconds
+//! its last write, and can be resumed. Lengths are `i64` micrometres, areas square micrometres, times microseconds
 //! since 1970 UTC. Class, severity and reason are text of the pipeline's; the store does not judge
 //! them. It imports no other crate of Selvedge and keeps no raw frames.
 
@@ -22,18 +23,20 @@ mod database;
 mod look;
 mod names;
 mod rect;
+mod resume;
 mod rows;
 mod runs;
 mod schema;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use append::{Batch, Crop, CropPlace, EventSeverity, NewCandidate, NewEvent, NewFlaw};
+pub use append::{Batch, Crop, CropPlace, EventSeverity, NewCandidate, NewCrop, NewEvent, NewFlaw};
 pub use articles::{Article, Model, NewModel};
 pub use coverage::{CoverState, CoverageCell, CoverageTotals};
-pub use look::{Candidate, Event, Flaw, RollSummary};
+pub use look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 pub use names::{ArticleId, Digest, FlawId, NAME_MAX_CHARS, Name, RollId, RunId};
 pub use rect::Rect;
+pub use resume::{RESUMED, Resumed};
 pub use runs::{EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
 pub use schema::SCHEMA_VERSION;
 
@@ -81,6 +84,15 @@ impl Store {
                 found: "an empty database".to_owned(),
             }),
         }
+    }
+
+    /// Bytes that may still be written where the store is; none when that is not known here: a
+    /// server's disk is its own, and a store in memory has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] when the file system does not say.
+    pub fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        self.database.free_bytes()
     }
 
     fn open_with(url: &str, access: Access) -> Result<Store, StoreError> {
@@ -190,13 +202,28 @@ pub enum StoreError {
         waited_millis: u32,
     },
     /// Nothing more fits on the disk; what was written before is safe.
-    #[error("the disk of store {store:?} is full")]
+    #[error(
+        "the disk of store {store:?} is full; make room there, what was written before is safe"
+    )]
     DiskFull {
         /// Where the store is.
         store: String,
     },
+    /// The server is gone or has thrown this connection out. Whether a commit that was under way
+    /// was still done is not known; what was announced before is safe.
+    #[error(
+        "the connection to store {store:?} was lost: {found}; expected a server that stays, what was announced before is safe"
+    )]
+    ConnectionLost {
+        /// Where the store is.
+        store: String,
+        /// What was said last.
+        found: String,
+    },
     /// The disk refused to read or write.
-    #[error("the disk of store {store:?} failed: {found}")]
+    #[error(
+        "the disk of store {store:?} failed: {found}; look at the disk and its cable before writing on, what was announced before is safe"
+    )]
     Disk {
         /// Where the store is.
         store: String,
@@ -248,6 +275,12 @@ pub enum StoreError {
         run: RunId,
         /// How it had ended.
         state: RunState,
+    },
+    /// A living process writes this run.
+    #[error("run {run} is being written by another process, expected one whose process has ended")]
+    RunHeld {
+        /// The run.
+        run: RunId,
     },
     /// The database failed in a way that has no name here.
     #[error("store {store:?} failed")]

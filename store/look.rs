@@ -3,7 +3,7 @@
 //! Every call is one short query; nothing here holds a transaction, so a page that is slow never
 //! makes the line wait. Pictures are read one by one. Grading is not done here.
 
-use crate::append::{Crop, EventSeverity};
+use crate::append::{Crop, CropPlace, EventSeverity};
 use crate::coverage::{CoverageCell, CoverageTotals};
 use crate::names::{FlawId, Name, RollId, RunId};
 use crate::rect::Rect;
@@ -56,6 +56,15 @@ pub struct Flaw {
     pub found_at_us: i64,
     /// Whether it has a picture.
     pub has_crop: bool,
+}
+
+/// What is kept of a picture that there was no room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CropLeftOut {
+    /// Where it would have been cut out.
+    pub place: CropPlace,
+    /// Why it was left out.
+    pub why: String,
 }
 
 /// A region below the threshold.
@@ -178,10 +187,33 @@ impl Store {
     /// # Errors
     /// The database's only.
     pub fn crop(&self, flaw: FlawId) -> Result<Option<Crop>, StoreError> {
-        let sql = "SELECT png, lane, frame, x_px, y_px, width_px, height_px, margin_px \
+        let sql = "SELECT lane, frame, x_px, y_px, width_px, height_px, margin_px, png \
                    FROM crops WHERE flaw = $1";
         let found = self.database.query(sql, &[flaw.as_bytes()[..].into()])?;
         found.first().map(rows::crop).transpose()
+    }
+
+    /// What is kept of a flaw's picture when it was left out for want of room.
+    ///
+    /// # Errors
+    /// The database's only.
+    pub fn crop_left_out(&self, flaw: FlawId) -> Result<Option<CropLeftOut>, StoreError> {
+        let sql = "SELECT lane, frame, x_px, y_px, width_px, height_px, margin_px, why \
+                   FROM crops_left_out WHERE flaw = $1";
+        let found = self.database.query(sql, &[flaw.as_bytes()[..].into()])?;
+        found.first().map(rows::crop_left_out).transpose()
+    }
+
+    /// How many of a run's flaws have no picture because there was no room for it.
+    ///
+    /// # Errors
+    /// The database's only.
+    pub fn crops_left_out(&self, run: RunId) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM crops_left_out JOIN flaws ON flaws.id = crops_left_out.flaw \
+                   WHERE flaws.run = $1";
+        self.of_run(sql, run)?
+            .first()
+            .map_or(Ok(0), |row| row.int(0))
     }
 
     /// What stayed below the threshold, in cloth order.

@@ -9,7 +9,7 @@ use crate::append::{Crop, CropPlace, EventSeverity};
 use crate::articles::{Article, Model};
 use crate::coverage::{CoverState, CoverageCell};
 use crate::database::Row;
-use crate::look::{Candidate, Event, Flaw, RollSummary};
+use crate::look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 use crate::names::{ArticleId, Digest, FlawId, Name, RollId, RunId};
 use crate::rect::Rect;
 use crate::runs::{LengthKnown, Run, RunState};
@@ -110,22 +110,34 @@ pub(crate) fn flaw(row: &Row) -> Result<Flaw, StoreError> {
 }
 
 pub(crate) fn crop(row: &Row) -> Result<Crop, StoreError> {
+    Ok(Crop {
+        place: crop_place(row)?,
+        png: row.blob(7)?.to_vec(),
+    })
+}
+
+pub(crate) fn crop_left_out(row: &Row) -> Result<CropLeftOut, StoreError> {
+    Ok(CropLeftOut {
+        place: crop_place(row)?,
+        why: text(row, 7)?,
+    })
+}
+
+/// The first seven columns: lane, frame, x, y, width, height, margin.
+fn crop_place(row: &Row) -> Result<CropPlace, StoreError> {
     let pixels = |column| {
         let held = row.int(column)?;
         u32::try_from(held).map_err(|_| row.unlike(column, "a number of pixels"))
     };
-    let frame = row.int(2)?;
-    Ok(Crop {
-        png: row.blob(0)?.to_vec(),
-        place: CropPlace {
-            lane: pixels(1)?,
-            frame: u64::try_from(frame).map_err(|_| row.unlike(2, "a frame number"))?,
-            x_px: pixels(3)?,
-            y_px: pixels(4)?,
-            width_px: pixels(5)?,
-            height_px: pixels(6)?,
-            margin_px: pixels(7)?,
-        },
+    let frame = row.int(1)?;
+    Ok(CropPlace {
+        lane: pixels(0)?,
+        frame: u64::try_from(frame).map_err(|_| row.unlike(1, "a frame number"))?,
+        x_px: pixels(2)?,
+        y_px: pixels(3)?,
+        width_px: pixels(4)?,
+        height_px: pixels(5)?,
+        margin_px: pixels(6)?,
     })
 }
 

@@ -2,13 +2,13 @@
 //!
 //! [`Store::begin_run`] writes everything that a result depends on before the first frame, so that
 //! a run cut off by a power failure still says what it was. [`Store::finish_run`] closes it once.
-//! A run that nobody closed stays running; the store cannot tell a dead process from a slow one,
-//! but it keeps when the run last wrote.
+//! A run that nobody closed stays running, with the time of its last write; `resume` tells a dead
+//! writer from a slow one and goes on.
 
 use std::fmt;
 
 use crate::articles::{ensure_article, known_model, unknown};
-use crate::database::{Database, transaction};
+use crate::database::{Database, transaction, transaction_alone};
 use crate::names::{Digest, Name, RollId, RunId, fresh_id};
 use crate::{Store, StoreError, now_us, rows};
 
@@ -172,7 +172,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unknown`] when the model is not registered, [`StoreError::Invalid`] when it
-    /// was taught for another article or the scale is not a positive number.
+    /// was taught for another article or the scale is not a positive number,
+    /// [`StoreError::ReadOnly`], [`StoreError::DiskFull`].
     pub fn begin_run(&mut self, new: &NewRun) -> Result<RunId, StoreError> {
         if !(new.mm_per_px.is_finite() && new.mm_per_px > 0.0) {
             return Err(StoreError::Invalid {
@@ -181,7 +182,12 @@ impl Store {
                 expected: "a positive number".to_owned(),
             });
         }
-        transaction(&*self.database, |database| {
+        let run = RunId::fresh();
+        // A number made just now is nobody else's.
+        if !self.database.hold(run)? {
+            return Err(StoreError::RunHeld { run });
+        }
+        let begun = transaction_alone(&*self.database, |database| {
             let model = known_model(database, &new.model)?;
             if model.article != new.article {
                 return Err(StoreError::Invalid {
@@ -196,7 +202,7 @@ impl Store {
                 None => None,
             };
             let station = station.as_deref();
-            let (run, now) = (RunId::fresh(), now_us());
+            let now = now_us();
             let sql = "INSERT INTO runs (id, roll, model, station, calibration, engine_version, \
                        runtime_version, device, batch_shape, mm_per_px, length_known, started_at, \
                        written_at, state) \
@@ -221,14 +227,19 @@ impl Store {
                 ],
             )?;
             Ok(run)
-        })
+        });
+        if begun.is_err() {
+            self.database.release(run);
+        }
+        begun
     }
 
     /// Ends a run that is running.
     ///
     /// # Errors
-    /// [`StoreError::RunEnded`] when it has ended before, [`StoreError::Unknown`] when there is
-    /// none, [`StoreError::Invalid`] for a negative length or width.
+    /// [`StoreError::RunEnded`] when it has ended before, [`StoreError::RunHeld`] when another
+    /// process writes it, [`StoreError::Unknown`] when there is none, [`StoreError::Invalid`] for
+    /// a negative length or width.
     pub fn finish_run(&mut self, run: RunId, end: &RunEnd) -> Result<(), StoreError> {
         if end.length_um < 0 || end.width_um < 0 {
             return Err(StoreError::Invalid {
@@ -241,6 +252,7 @@ impl Store {
             EndState::Done => RunState::Done,
             EndState::Aborted => RunState::Aborted,
         };
+        hold(&*self.database, run)?;
         transaction(&*self.database, |database| {
             touch(database, run)?;
             let sql = "UPDATE runs SET state = $1, ended_at = $2, length_um = $3, width_um = $4, \
@@ -257,8 +269,25 @@ impl Store {
                 ],
             )?;
             Ok(())
-        })
+        })?;
+        self.database.release(run);
+        Ok(())
     }
+}
+
+/// Makes sure that this store writes the run and nobody else does.
+pub(crate) fn hold(database: &dyn Database, run: RunId) -> Result<(), StoreError> {
+    if database.holds(run) {
+        return Ok(());
+    }
+    let state = known_run(database, run)?.state;
+    if state != RunState::Running {
+        return Err(StoreError::RunEnded { run, state });
+    }
+    if database.hold(run)? {
+        return Ok(());
+    }
+    Err(StoreError::RunHeld { run })
 }
 
 /// Notes that the run writes now; an error when it takes no more.

@@ -4,14 +4,17 @@
 //! writing: it is then wholly at [`SCHEMA_VERSION`] or untouched. A newer version's store is
 //! refused before a byte of it changes. Nothing here runs backwards.
 
-use crate::database::{Database, transaction};
+use crate::database::{Database, transaction_alone};
 use crate::{StoreError, now_us};
 
 /// The version this program reads and writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The nth entry (from 1) leads to version n.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_crops_left_out.sql"),
+];
 
 /// The table that makes a database a store.
 const VERSION_TABLE: &str = "selvedge_schema";
@@ -65,7 +68,7 @@ pub(crate) fn migrate(database: &dyn Database) -> Result<(), StoreError> {
     if look(database)? == Found::Version(SCHEMA_VERSION) {
         return Ok(());
     }
-    transaction(database, |database| {
+    transaction_alone(database, |database| {
         // Looked at again: another process may have been first while this one waited.
         let from = match look(database)? {
             Found::Empty => 0,

@@ -19,6 +19,7 @@
 //!
 //! No pool and no threads here: one connection, used by one thread at a time.
 
+mod lock_file;
 mod postgres;
 mod sqlite;
 
@@ -26,7 +27,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{RunId, StoreError};
 
 /// How long a statement waits for another process's transaction before [`StoreError::Busy`].
 pub(crate) const BUSY_WAIT_MILLIS: u32 = 5_000;
@@ -58,10 +59,22 @@ pub(crate) trait Database: Send {
     fn make_durable(&self) -> Result<(), StoreError>;
     /// Begins a transaction that may write; waits for another writer to end.
     fn begin(&self) -> Result<(), StoreError>;
+    /// Begins a transaction that looks before it writes: one at a time in the whole store.
+    fn begin_alone(&self) -> Result<(), StoreError>;
     /// Ends the transaction; when this returns, it survives a power cut.
     fn commit(&self) -> Result<(), StoreError>;
     /// Takes the transaction back.
     fn rollback(&self) -> Result<(), StoreError>;
+    /// Makes this connection the writer of `run`, until it is released, dropped or its process
+    /// dies; false when another connection is. Again is no harm.
+    fn hold(&self, run: RunId) -> Result<bool, StoreError>;
+    /// Whether this connection is the writer of `run`.
+    fn holds(&self, run: RunId) -> bool;
+    /// Ends what [`Database::hold`] began.
+    fn release(&self, run: RunId);
+    /// Bytes that an ordinary user may still write where the store is; none when that is not for
+    /// this machine to know.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
 }
 
 /// Connects to what `url` names: a path, `sqlite:PATH`, `postgres://…`.
@@ -87,6 +100,23 @@ pub(crate) fn transaction<T>(
     work: impl FnOnce(&dyn Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     database.begin()?;
+    finish(database, work)
+}
+
+/// The same, while no other such transaction is under way in the store: what `work` finds missing
+/// is still missing when it writes.
+pub(crate) fn transaction_alone<T>(
+    database: &dyn Database,
+    work: impl FnOnce(&dyn Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    database.begin_alone()?;
+    finish(database, work)
+}
+
+fn finish<T>(
+    database: &dyn Database,
+    work: impl FnOnce(&dyn Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let open = Open { database };
     let done = work(database)?;
     database.commit()?;

@@ -3,6 +3,9 @@
 //! Opening looks before it touches: a file that is not a store keeps every byte. Errors are told
 //! apart by SQLite's result codes, never by their text. The connection closes when it is dropped.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +13,16 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, ffi};
 
+use super::lock_file::LockFile;
 use super::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
-use crate::StoreError;
+use crate::{RunId, StoreError};
 
 /// Statements kept compiled; more than the store has.
 const STATEMENTS_KEPT: usize = 64;
 
 pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, StoreError> {
     let file = Path::new(path);
-    let is_memory = path == ":memory:";
+    let is_memory = path == MEMORY;
     let cannot_open = |reason: String| StoreError::CannotOpen {
         store: path.to_owned(),
         reason,
@@ -51,7 +55,12 @@ pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, S
     // Without SQLITE_OPEN_URI a path that begins with "file:" is a path like any other.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| store_error(&place, error))?;
-    let sqlite = Sqlite { connection, place };
+    let sqlite = Sqlite {
+        connection,
+        place,
+        access,
+        held: RefCell::default(),
+    };
     if access == Access::Read {
         return sqlite
             .ready_to_look()
@@ -75,7 +84,14 @@ pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, S
 struct Sqlite {
     connection: Connection,
     place: Arc<str>,
+    access: Access,
+    /// Runs that are written here, with their lock; a store in memory needs none, because nobody
+    /// else can reach it.
+    held: RefCell<HashMap<RunId, Option<LockFile>>>,
 }
+
+/// The name of a store that is in memory only.
+const MEMORY: &str = ":memory:";
 
 impl Sqlite {
     /// Settings of the connection alone; they leave the file as it is.
@@ -203,6 +219,11 @@ impl Database for Sqlite {
         self.execute("BEGIN IMMEDIATE", &[]).map(drop)
     }
 
+    fn begin_alone(&self) -> Result<(), StoreError> {
+        // SQLite has one writer anyway.
+        self.begin()
+    }
+
     fn commit(&self) -> Result<(), StoreError> {
         self.execute("COMMIT", &[]).map(drop)
     }
@@ -212,6 +233,68 @@ impl Database for Sqlite {
             return Ok(());
         }
         self.execute("ROLLBACK", &[]).map(drop)
+    }
+
+    fn hold(&self, run: RunId) -> Result<bool, StoreError> {
+        if self.holds(run) {
+            return Ok(true);
+        }
+        if self.access == Access::Read {
+            return Err(StoreError::ReadOnly {
+                store: self.place.to_string(),
+            });
+        }
+        let lock = if &*self.place == MEMORY {
+            None
+        } else {
+            let path = LockFile::path_of(&self.place, run);
+            match LockFile::take(&path) {
+                Ok(Some(lock)) => Some(lock),
+                Ok(None) => return Ok(false),
+                Err(error) => return Err(file_error(&path, &error)),
+            }
+        };
+        self.held.borrow_mut().insert(run, lock);
+        Ok(true)
+    }
+
+    fn holds(&self, run: RunId) -> bool {
+        self.held.borrow().contains_key(&run)
+    }
+
+    fn release(&self, run: RunId) {
+        if let Some(Some(lock)) = self.held.borrow_mut().remove(&run)
+            && let Err(error) = lock.release()
+        {
+            // The lock itself is free; an empty file more does no harm.
+            tracing::debug!(%run, %error, "the lock file of a run stays");
+        }
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        if &*self.place == MEMORY {
+            return Ok(None);
+        }
+        let path = Path::new(&*self.place);
+        let space = rustix::fs::statvfs(path).map_err(|error| file_error(path, &error.into()))?;
+        Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+}
+
+/// What befell a file that SQLite does not know of.
+fn file_error(path: &Path, error: &io::Error) -> StoreError {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let store = path.display().to_string();
+    let kind = error.kind();
+    if [StorageFull, QuotaExceeded].contains(&kind) {
+        return StoreError::DiskFull { store };
+    }
+    if [ReadOnlyFilesystem, PermissionDenied].contains(&kind) {
+        return StoreError::ReadOnly { store };
+    }
+    StoreError::Disk {
+        store,
+        found: error.to_string(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Cloth, runs and flaws in a few words, and the check that every server must pass.
 
 use store::{
-    Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, EndState, LengthKnown, Name, NewFlaw,
-    NewModel, NewRun, Rect, RollChoice, RunEnd, RunId, Store,
+    Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, EndState, LengthKnown, Name, NewCrop,
+    NewFlaw, NewModel, NewRun, Rect, RollChoice, RunEnd, RunId, Store,
 };
 
 /// Whole millimetres in micrometres.
@@ -94,7 +94,7 @@ pub(crate) fn hole(along_mm: i64, across_mm: i64) -> NewFlaw {
         score: 1.5,
         severity: "severe".to_owned(),
         found_at_us: 1_700_000_000_000_000,
-        crop: Some(crop(along_mm)),
+        crop: Some(NewCrop::Kept(crop(along_mm))),
     }
 }
 

@@ -4,7 +4,9 @@
 //! the kernel, a read-only mount, a full file system. Mounts are made in a mount namespace of a
 //! child process, where that is allowed.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +16,7 @@ use crate::cloth::{begun, covers, crop, gap, hole, inspected, name, rect};
 use crate::not_run;
 
 /// Names the mounted folder that the child works in.
-const MOUNT_OF_CHILD: &str = "SELVEDGE_TEST_MOUNT";
+pub(crate) const MOUNT_OF_CHILD: &str = "SELVEDGE_TEST_MOUNT";
 
 #[test]
 fn a_look_only_store_refuses_every_writer() {
@@ -214,13 +216,15 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
 }
 
 /// Runs one test of this program in a child that has a small file system of its own.
-fn in_child_on_a_mount(test: &str, options: &str) {
+pub(crate) fn in_child_on_a_mount(test: &str, options: &str) {
     let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
     if !may_mount.is_ok_and(|status| status.success()) {
         not_run("this process may not mount a disk of its own; run as root");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    // A server that may not run as root must find its way to the disk too.
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
     let script = r#"mount -t tmpfs -o "$1" none "$2" || exit 77; shift 2; exec "$@""#;
     let child = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh", options])

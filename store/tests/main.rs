@@ -13,6 +13,8 @@ mod life;
 mod opening;
 mod postgres;
 mod readers;
+mod resume;
+mod servers;
 
 use std::io::{Write, stderr};
 

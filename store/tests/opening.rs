@@ -1,6 +1,6 @@
 //! What is opened, what is made, and what is refused with every byte left as it was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use store::{SCHEMA_VERSION, Store, StoreError};
@@ -163,11 +163,11 @@ fn many_may_make_the_same_store_at_once() {
     }
 }
 
-/// The fixture is what a fresh store holds, as text; `sqlite3 v1.db < schema_v1.sql` makes a store
-/// of version 1 from it. With SELVEDGE_REFRESH=1 this test writes it anew.
+/// The fixture is what a fresh store holds, as text; `sqlite3 v2.db < schema_v2.sql` makes a store
+/// of version 2 from it. With SELVEDGE_REFRESH=1 this test writes the newest one anew.
 #[test]
-fn the_schema_of_version_1_is_the_committed_one() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schema_v1.sql");
+fn the_schema_of_this_version_is_the_committed_one() {
+    let fixture = schema_of(SCHEMA_VERSION);
     let folder = tempfile::tempdir().unwrap();
     let path = made(&folder.path().join("fresh.db"));
     let dumped = dump(&Connection::open(&path).unwrap());
@@ -179,26 +179,49 @@ fn the_schema_of_version_1_is_the_committed_one() {
         dumped, committed,
         "a released schema never changes; add a migration"
     );
+}
 
-    let old = folder.path().join("old.db");
-    Connection::open(&old)
-        .unwrap()
-        .execute_batch(&committed)
-        .unwrap();
-    let mut store = Store::open_existing(old.to_str().unwrap())
-        .map(drop)
-        .and_then(|()| Store::open(old.to_str().unwrap()))
-        .unwrap();
-    let run = begun(&mut store, "old");
-    store
-        .append(
-            run,
-            &store::Batch {
-                flaws: vec![hole(1, 1)],
-                ..Default::default()
-            },
-        )
-        .unwrap();
+#[test]
+fn a_store_of_every_released_schema_becomes_one_of_this_version() {
+    for version in 1..=SCHEMA_VERSION {
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().join("old.db");
+        let committed = std::fs::read_to_string(schema_of(version)).unwrap();
+        Connection::open(&old)
+            .unwrap()
+            .execute_batch(&committed)
+            .unwrap();
+        let mut store = Store::open_existing(old.to_str().unwrap())
+            .map(drop)
+            .and_then(|()| Store::open(old.to_str().unwrap()))
+            .unwrap();
+        let run = begun(&mut store, "old");
+        store
+            .append(
+                run,
+                &store::Batch {
+                    flaws: vec![hole(1, 1)],
+                    ..Default::default()
+                },
+            )
+            .unwrap();
+        assert_eq!(store.crops_left_out(run).unwrap(), 0);
+        // The same tables as in a store that was made today, in whatever order.
+        let sorted = |path: &Path| {
+            let dumped = dump(&Connection::open(path).unwrap());
+            let mut statements: Vec<String> = dumped.split(";\n").map(str::to_owned).collect();
+            statements.sort();
+            statements
+        };
+        let fresh = folder.path().join("fresh.db");
+        made(&fresh);
+        assert_eq!(sorted(&old), sorted(&fresh), "version {version}");
+    }
+}
+
+fn schema_of(version: i64) -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    tests.join(format!("schema_v{version}.sql"))
 }
 
 /// Every statement that makes the schema, and its version.

@@ -5,7 +5,7 @@
 //! connection is plain: reach a server on another machine through a tunnel until TLS is added.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -13,8 +13,8 @@ use postgres::error::SqlState;
 use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls, Statement};
 
-use crate::StoreError;
 use crate::database::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
+use crate::{RunId, StoreError};
 
 /// SQLite's words of a migration and PostgreSQL's.
 const TYPE_WORDS: [(&str, &str); 4] = [
@@ -23,6 +23,15 @@ const TYPE_WORDS: [(&str, &str); 4] = [
     (" REAL", " DOUBLE PRECISION"),
     (") STRICT;", ");"),
 ];
+
+/// A station that lost its power says no farewell: the server frees its runs after half a minute of
+/// silence. Connections on one machine, through a socket, take no such setting and need none.
+const NOTICE_THE_DEAD: &str =
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+
+/// The advisory lock of whoever looks before it writes. Pairs and single numbers are two spaces, so
+/// it never meets a run's lock.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(1398099030, 1)";
 
 pub(in crate::database) fn connect(
     url: &str,
@@ -40,9 +49,11 @@ pub(in crate::database) fn connect(
     let server = Postgres {
         client: RefCell::new(client),
         prepared: RefCell::new(HashMap::new()),
+        held: RefCell::default(),
         place: place.as_str().into(),
     };
     server.run(&format!("SET lock_timeout = {BUSY_WAIT_MILLIS}"))?;
+    server.run(NOTICE_THE_DEAD)?;
     if access == Access::Read {
         server.run("SET default_transaction_read_only = on")?;
     }
@@ -54,6 +65,8 @@ struct Postgres {
     client: RefCell<Client>,
     /// Statements the server has compiled, by their text; they end with the connection.
     prepared: RefCell<HashMap<String, Statement>>,
+    /// Runs whose advisory lock is held here; the server frees them with the connection.
+    held: RefCell<HashSet<RunId>>,
     place: Arc<str>,
 }
 
@@ -83,6 +96,13 @@ impl Postgres {
     fn error(&self, error: postgres::Error) -> StoreError {
         let store = self.place.to_string();
         let Some(code) = error.code().cloned() else {
+            let is_lost = error.is_closed()
+                || std::error::Error::source(&error)
+                    .is_some_and(|cause| cause.is::<std::io::Error>());
+            if is_lost {
+                let found = chain(&error);
+                return StoreError::ConnectionLost { store, found };
+            }
             return StoreError::Database {
                 store,
                 source: Box::new(error),
@@ -103,6 +123,16 @@ impl Postgres {
             SqlState::INSUFFICIENT_PRIVILEGE,
         ]) {
             return StoreError::ReadOnly { store };
+        }
+        if any_of(&[
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::CONNECTION_FAILURE,
+            SqlState::CONNECTION_DOES_NOT_EXIST,
+        ]) {
+            let found = chain(&error);
+            return StoreError::ConnectionLost { store, found };
         }
         if code == SqlState::DISK_FULL {
             return StoreError::DiskFull { store };
@@ -181,6 +211,15 @@ impl Database for Postgres {
         self.run("BEGIN")
     }
 
+    fn begin_alone(&self) -> Result<(), StoreError> {
+        self.run("BEGIN")?;
+        self.run(ALONE).inspect_err(|_| {
+            if let Err(error) = self.rollback() {
+                tracing::debug!(%error, "rolling back a transaction failed");
+            }
+        })
+    }
+
     fn commit(&self) -> Result<(), StoreError> {
         self.run("COMMIT")
     }
@@ -188,6 +227,54 @@ impl Database for Postgres {
     fn rollback(&self) -> Result<(), StoreError> {
         self.run("ROLLBACK")
     }
+
+    fn hold(&self, run: RunId) -> Result<bool, StoreError> {
+        if self.holds(run) {
+            return Ok(true);
+        }
+        // Like SQLite: who may only look holds nothing.
+        let sql = "SELECT CAST(pg_try_advisory_lock($1) AS INT)::BIGINT, \
+                   CAST(current_setting('transaction_read_only') = 'on' AS INT)::BIGINT";
+        let rows = self.query(sql, &[lock_number(run).into()])?;
+        let answer = |column| rows.first().map_or(Ok(0), |row| row.int(column));
+        let (is_mine, is_read_only) = (answer(0)? == 1, answer(1)? == 1);
+        if is_mine {
+            self.held.borrow_mut().insert(run);
+        }
+        if is_read_only {
+            self.release(run);
+            return Err(StoreError::ReadOnly {
+                store: self.place.to_string(),
+            });
+        }
+        Ok(is_mine)
+    }
+
+    fn holds(&self, run: RunId) -> bool {
+        self.held.borrow().contains(&run)
+    }
+
+    fn release(&self, run: RunId) {
+        if !self.held.borrow_mut().remove(&run) {
+            return;
+        }
+        let sql = "SELECT CAST(pg_advisory_unlock($1) AS INT)::BIGINT";
+        if let Err(error) = self.query(sql, &[lock_number(run).into()]) {
+            // A connection that cannot say this is gone, and its locks with it.
+            tracing::debug!(%run, %error, "freeing a run's lock failed");
+        }
+    }
+
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// The number of a run's advisory lock: the random half of its id.
+fn lock_number(run: RunId) -> i64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&run.as_bytes()[8..]);
+    i64::from_le_bytes(half)
 }
 
 impl ToSql for Value<'_> {
