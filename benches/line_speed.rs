@@ -232,7 +232,7 @@ fn line_pass(
         stop: &AtomicBool::new(false),
     };
     let clock = Clock::start();
-    let (store, run) = inspect(inspection, store, &mut |_, _| {}, &mut || {})?;
+    let (store, run) = inspect(inspection, store, &mut |_| {}, &mut || {})?;
     let cost = clock.stop();
     let totals = store.coverage_totals(run)?;
     ensure!(

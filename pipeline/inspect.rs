@@ -14,16 +14,14 @@ use anyhow::{Context, ensure};
 use calibration::LaneGeometry;
 use camera::{Ending, Source};
 use models::{Article, Scorer};
-use store::{
-    EndState, FlawId, LengthKnown, Name, NewFlaw, NewRun, RollChoice, RunEnd, RunId, Store,
-};
+use store::{EndState, LengthKnown, Name, NewRun, RollChoice, RunEnd, RunId, Store};
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
 use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
 use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
-use crate::record::Page;
+use crate::record::{Page, Written};
 use crate::roll::{LanePlace, Ledger};
 use crate::tiles::{Joints, Tiler};
 use crate::web::{LaneStart, Web};
@@ -58,7 +56,7 @@ pub struct Inspection<'a> {
 pub fn inspect(
     inspection: Inspection<'_>,
     mut store: Store,
-    announce: &mut (dyn FnMut(FlawId, &NewFlaw) + Send),
+    announce: &mut (dyn FnMut(Written<'_>) + Send),
     progress: &mut dyn FnMut(),
 ) -> anyhow::Result<(Store, RunId)> {
     check(&inspection)?;

@@ -22,12 +22,12 @@ use anyhow::{Context, anyhow};
 use camera::{CameraError, CaptureCounts, Captured, Lost, LostReason, Pool, Source, capture};
 use crossbeam::channel::{Receiver, bounded};
 use models::Scorer;
-use store::{FlawId, NewFlaw, RunId, Store};
+use store::{RunId, Store};
 
 use crate::channel::{Policy, Refused, Tx, channel};
 use crate::inference::{Scored, score_tiles};
 use crate::judging::{Gather, Ordered};
-use crate::record::{Page, record};
+use crate::record::{Page, Written, record};
 use crate::reorder::Reorder;
 use crate::tiles::{Numbered, Tiler, Work};
 
@@ -150,7 +150,7 @@ pub fn run(
 pub fn recorded<T>(
     store: &mut Store,
     run: RunId,
-    announce: &mut (dyn FnMut(FlawId, &NewFlaw) + Send),
+    announce: &mut (dyn FnMut(Written<'_>) + Send),
     body: impl FnOnce(&Tx<Page>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let (pages, pages_rx) = channel("pages", PAGES_DEPTH, Policy::Block);

@@ -6,23 +6,32 @@
 //!
 //! The only place where the line's types become the store's. Pages that wait are written
 //! together, in order, in one transaction; a flaw is announced when the transaction is on the
-//! disk and not before. Ends when every sender of pages is gone. A store that fails ends the
-//! roll: nothing is held back in memory in the hope of better times.
+//! disk and not before. Ends when every sender of pages is gone. A store that somebody else has
+//! locked is waited for, a full disk is asked once more without pictures (`room`); a store that
+//! fails otherwise ends the roll: nothing is held back in memory in the hope of better times.
+
+mod room;
+
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use calibration::{Um, WebRect};
 use crossbeam::channel::Receiver;
 use store::{
-    Batch, CoverageCell, Crop, CropPlace, EventSeverity, FlawId, NewCandidate, NewEvent, NewFlaw,
-    Rect, RunId, Store, now_us,
+    Batch, CoverageCell, Crop, CropPlace, EventSeverity, FlawId, NewCandidate, NewCrop, NewEvent,
+    NewFlaw, Rect, RunId, Store, StoreError, now_us,
 };
 
 use crate::roll::{Cover, CoverState};
 use crate::stitch::{Cutout, Flaw};
 
+pub use room::CROPS_RESERVE_BYTES;
+
 /// What one frame adds to a roll.
 #[derive(Debug, Default)]
 pub struct Page {
+    /// When the frame was exposed, if that is known.
+    pub exposed_at: Option<SystemTime>,
     /// Rectangles of the ledger.
     pub coverage: Vec<Cover>,
     /// Flaws that have ended, with the width of their web.
@@ -44,10 +53,28 @@ pub struct Event {
     pub message: String,
 }
 
+/// What is on the disk now, in the order of the pages.
+#[derive(Debug)]
+pub enum Written<'a> {
+    /// A flaw.
+    Flaw(FlawId, &'a NewFlaw),
+    /// All of one page; its flaws were told just before.
+    Page {
+        /// When its frame was exposed, if that is known.
+        exposed_at: Option<SystemTime>,
+        /// Whether there was nothing in it to write: its frame was held back with a flaw that is
+        /// still running.
+        is_empty: bool,
+    },
+}
+
+/// How long a store that another program has locked is waited for.
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Pages that one transaction may hold; a longer one would keep readers' views old.
 const MOST_PAGES: usize = 64;
 
-/// Writes pages until there are no more; `announce` hears of each flaw that is on the disk.
+/// Writes pages until there are no more; `announce` hears of what is on the disk.
 ///
 /// # Errors
 /// When the store refuses; what was announced is in it.
@@ -55,25 +82,71 @@ pub fn record(
     store: &mut Store,
     run: RunId,
     pages: &Receiver<Page>,
-    announce: &mut dyn FnMut(FlawId, &NewFlaw),
+    announce: &mut dyn FnMut(Written<'_>),
 ) -> anyhow::Result<()> {
+    let mut room = room::Room::default();
     while let Ok(first) = pages.recv() {
         let mut batch = Batch::default();
+        let mut written = Vec::new();
         let rest = pages.try_iter().take(MOST_PAGES - 1);
         for page in std::iter::once(first).chain(rest) {
+            let (exposed_at, is_empty) = (page.exposed_at, page.is_empty());
+            written.push((page.flaws.len(), exposed_at, is_empty));
             add(&mut batch, page)?;
         }
-        if batch.is_empty() {
-            continue;
-        }
-        let ids = store
-            .append(run, &batch)
-            .context("what was found could not be written to the store")?;
-        for (id, flaw) in ids.into_iter().zip(&batch.flaws) {
-            announce(id, flaw);
+        // A disk that does not say how full it is says so when it is written to.
+        let free_bytes = store.free_bytes().ok().flatten();
+        room.prepare(&mut batch, free_bytes, Instant::now());
+        let ids = if batch.is_empty() {
+            Vec::new()
+        } else {
+            write(&mut batch, &mut room, &mut |batch| store.append(run, batch))
+                .context("what was found could not be written to the store")?
+        };
+        let mut flaws = ids.into_iter().zip(&batch.flaws);
+        for (n_flaws, exposed_at, is_empty) in written {
+            for (id, flaw) in flaws.by_ref().take(n_flaws) {
+                announce(Written::Flaw(id, flaw));
+            }
+            announce(Written::Page {
+                exposed_at,
+                is_empty,
+            });
         }
     }
     Ok(())
+}
+
+/// Writes one batch, as long as it takes another program to let go of the store, and without
+/// pictures when there is no room for them.
+fn write(
+    batch: &mut Batch,
+    room: &mut room::Room,
+    append: &mut dyn FnMut(&Batch) -> Result<Vec<FlawId>, StoreError>,
+) -> Result<Vec<FlawId>, StoreError> {
+    let since = Instant::now();
+    let mut is_told = false;
+    loop {
+        match append(batch) {
+            Err(StoreError::DiskFull { .. }) if room.refused(batch, Instant::now()) => {}
+            Err(error @ StoreError::Busy { .. }) if since.elapsed() < BUSY_PATIENCE => {
+                if !is_told {
+                    tracing::warn!(%error, "the recorder waits for the store");
+                    is_told = true;
+                }
+            }
+            written => return written,
+        }
+    }
+}
+
+impl Page {
+    fn is_empty(&self) -> bool {
+        self.coverage.is_empty()
+            && self.flaws.is_empty()
+            && self.candidates.is_empty()
+            && self.events.is_empty()
+    }
 }
 
 fn add(batch: &mut Batch, page: Page) -> anyhow::Result<()> {
@@ -96,7 +169,7 @@ fn add(batch: &mut Batch, page: Page) -> anyhow::Result<()> {
             score: f64::from(flaw.score),
             severity: flaw.severity().to_owned(),
             found_at_us: now_us(),
-            crop: flaw.crop.as_deref().map(crop),
+            crop: flaw.crop.as_deref().map(crop).map(NewCrop::Kept),
         });
     }
     for (place, score) in page.candidates {

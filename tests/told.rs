@@ -208,7 +208,7 @@ pub(crate) fn inspected_lanes_into(
         device: "test".to_owned(),
         stop,
     };
-    inspect(inspection, store, &mut |_, _| {}, &mut || {}).unwrap()
+    inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap()
 }
 
 fn facts(run: &Run) -> Vec<String> {

@@ -4,12 +4,12 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use models::onnx::Runtime;
-use store::{FlawId, NewFlaw};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, look, name, say_json};
 use crate::fitting::{check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
+use crate::record::Written;
 use crate::roll_view::RollView;
 use crate::source::SourceSpec;
 
@@ -82,12 +82,15 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
 }
 
 /// Tells the log of a flaw that is in the store.
-pub(super) fn announce(id: FlawId, flaw: &NewFlaw) {
-    tracing::info!(
-        %id,
-        class = flaw.class,
-        along_mm = flaw.rect.along().start / 1000,
-        across_mm = flaw.rect.across().start / 1000,
-        "flaw"
-    );
+pub(super) fn announce(written: Written<'_>) {
+    match written {
+        Written::Flaw(id, flaw) => tracing::info!(
+            %id,
+            class = flaw.class,
+            along_mm = flaw.rect.along().start / 1000,
+            across_mm = flaw.rect.across().start / 1000,
+            "flaw"
+        ),
+        Written::Page { .. } => {}
+    }
 }

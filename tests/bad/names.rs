@@ -64,7 +64,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             device: "test".to_owned(),
             stop: &AtomicBool::new(false),
         };
-        selvedge::inspect::inspect(inspection, store, &mut |_, _| {}, &mut || {}).unwrap();
+        selvedge::inspect::inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap();
         let told = mill.run(&["roll", trick, "--json"]);
         assert_eq!(told.json(told.code)["roll"], trick);
     }

@@ -36,7 +36,7 @@ fn recorded(n_pages: usize, seed: u64, cuts: &[usize]) -> Told {
             next += 1;
         }
         drop(pages);
-        record(&mut store, run, &pages_rx, &mut |_, _| {}).unwrap();
+        record(&mut store, run, &pages_rx, &mut |_| {}).unwrap();
     }
     assert_eq!(next as usize, n_pages);
     Told::of(&store, run)
@@ -63,6 +63,7 @@ fn page(nth: i64, seed: u64) -> Page {
         message: format!("frame {nth}"),
     };
     Page {
+        exposed_at: None,
         coverage: vec![Cover { rect: band, state }],
         flaws: (draw == 2)
             .then_some((flaw, Um(10_000)))
