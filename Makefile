@@ -8,7 +8,7 @@ SHELL := /bin/sh
 help:
 	@echo 'make demo    teach an article, inspect a roll, show what was found (simulated cloth)'
 	@echo 'make test    run every test'
-	@echo 'make check   formatting, lints, documentation, and the build without ONNX Runtime'
+	@echo 'make check   formatting, lints, documentation, and the build without what is optional'
 	@echo 'make bench   measure the line'
 	@echo 'make setup   only install what is missing (system packages, ONNX Runtime, backbone)'
 
@@ -30,20 +30,23 @@ demo: setup-release
 	*) echo "demo: failed with exit code $$code" >&2; exit 1 ;; \
 	esac
 
+# The store is tested on SQLite and on a PostgreSQL server that is started for the tests, in a
+# folder of its own, and gone afterwards.
 test: setup
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		echo 'cargo nextest run --workspace'; \
-		cargo nextest run --workspace; \
+		echo 'cargo nextest run --workspace --features postgres'; \
+		store/tests/with_postgres.sh cargo nextest run --workspace --features postgres; \
 	else \
 		echo 'cargo-nextest is not installed, so the tests run with cargo test'; \
-		cargo test --workspace --lib --bins --tests; \
+		store/tests/with_postgres.sh \
+			cargo test --workspace --features postgres --lib --bins --tests; \
 	fi
-	cargo test --workspace --doc
+	cargo test --workspace --features postgres --doc
 
 check: setup
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+	cargo clippy --workspace --features postgres --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features postgres --no-deps
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup

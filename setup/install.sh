@@ -9,7 +9,8 @@
 #
 # Idempotent: what is there and right is left alone, and when everything is there
 # no network is used. A file appears whole and checked or not at all. Removes and
-# upgrades nothing, and touches nothing but system packages and setup/installed.
+# upgrades nothing, and touches nothing but system packages and setup/installed;
+# where PostgreSQL is new, also the line that keeps it from making a server.
 #
 # Tried on Debian 12 (x86-64). Expected to work on Ubuntu 24.04, which has the same
 # OpenCV 4.6, but not tried there; Ubuntu 22.04 (OpenCV 4.5) not tried either.
@@ -62,6 +63,8 @@ install_packages() {
             '' | '#'*) continue ;;
         esac
         if has_package "$name"; then continue; fi
+        # Only the tests use it, and what is built for release runs none.
+        if [ "$name $profile" = "postgresql release" ]; then continue; fi
         # shellcheck disable=SC2086 # the column is a command with its arguments
         if [ "$unneeded" != - ] && $unneeded </dev/null >/dev/null 2>&1; then continue; fi
         say "package $name is missing: $(trim "$why")"
@@ -81,9 +84,24 @@ install_packages() {
     fi
     say "installing:$missing"
     $sudo apt-get -q update </dev/null
+    case " $missing " in
+        *' postgresql '*) keep_servers_away ;;
+    esac
     # shellcheck disable=SC2086 # a list of names
     $sudo env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends $missing </dev/null
+}
+
+# Debian makes a database cluster and starts a server as soon as PostgreSQL is
+# installed. A station has no use for it, and the tests start their own: only the
+# programs are wanted. A machine that has PostgreSQL's tools is left as it is.
+keep_servers_away() {
+    if has_package postgresql-common; then return; fi
+    $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q install -y --no-install-recommends postgresql-common </dev/null
+    printf '%s\n' '# Written by Selvedge'"'"'s set-up: install PostgreSQL, start none.' \
+        'create_main_cluster = false' |
+        $sudo tee -a /etc/postgresql-common/createcluster.conf >/dev/null
 }
 
 has_package() {
