@@ -28,7 +28,10 @@ pub use capture::{CaptureCounts, Ending, capture};
 pub use faults::{Fault, Faulty};
 pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
 pub use images::{ImageFolder, image_files, load_image};
-pub use loom::{Beside, FlawKind, FlawWish, Loom, LoomSettings, PlantedFlaw, Weave};
+pub use loom::{
+    Beside, Dyes, FlawKind, FlawWish, LaneView, Loom, LoomSettings, LoomWeb, PlantedFlaw,
+    SpeedStep, Weave,
+};
 pub use paced::{Clock, Paced, SystemClock};
 pub use pool::{Buffer, Pool};
 pub use woven::Woven;

@@ -1,30 +1,40 @@
 //! Simulated cloth with planted flaws and their truth.
 //!
 //! ```text
-//! settings ──▶ yarns ──▶ flaws ──▶ table, edges ──▶ lamp, sensor ──▶ Frame
+//! settings ──▶ yarns ──▶ flaws ──▶ table, edges ──▶ speed ──▶ lamp, sensor ──▶ Frame
 //!                          └─────▶ truth in ticks and columns
 //! ```
 //!
-//! A [`Loom`] weaves one endless web line by line, each from its tick and the seed alone:
+//! A [`Loom`] weaves one endless web line by line, each from its number and the seed alone:
 //! the next frame continues the last one, and the same cloth comes out whatever the frame
-//! height. Ends after `n_frames`, or never. Eight bit grey; one line is one tick. It is
+//! height and whichever part of the web a camera sees. Ends after `n_frames`, or never. It is
 //! not a model of any one fabric.
 
 mod flaws;
+mod lanes;
+mod layout;
 mod noise;
 mod planting;
 mod sensor;
+mod settings;
+mod shapes;
+mod speed;
+mod surface;
 #[cfg(test)]
 mod tests;
 mod weave;
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use self::flaws::Flaw;
 pub use self::flaws::{FlawKind, PlantedFlaw};
+pub use self::lanes::{LaneView, LoomWeb};
+use self::layout::Layout;
 use self::planting::Planting;
 use self::sensor::Sensor;
+pub use self::settings::{Beside, Dyes, FlawWish, LoomSettings, SpeedStep, Weave};
+use self::settings::{DARK_TABLE, WHITE_TABLE};
+use self::speed::Course;
 use self::weave::Cloth;
 use crate::{
     CameraError, Captured, Channels, Depth, Description, Frame, FrameShape, Lost, LostReason, Pool,
@@ -36,232 +46,90 @@ use crate::{
 pub struct Loom {
     settings: LoomSettings,
     description: Description,
+    lane: LaneView,
+    course: Course,
     cloth: Cloth,
     sensor: Sensor,
     planting: Planting,
     flaws: Vec<Flaw>,
     next_sequence: u64,
-    row: Vec<f32>,
+    /// First column of `here`, in columns of the web, and where in it the lane begins.
+    first_column: i64,
+    margin: usize,
+    /// One line of cloth, ready for the sensor but for the lamp, and its number.
+    here: (i64, Vec<Vec<f32>>),
+    /// Several lines of cloth in one exposed line.
+    mixed: Vec<Vec<f32>>,
 }
 
-/// What to weave.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoomSettings {
-    /// The same settings weave the same cloth.
-    pub seed: u64,
-    /// The camera itself: its columns, its lens and where its lamp hangs. Cloth of any seed is
-    /// seen by the same camera unless this differs.
-    pub sensor_seed: u64,
-    /// Index of the camera in its station.
-    pub camera: u16,
-    /// Pixels across, 64 to 65,535.
-    pub width: u32,
-    /// Lines of a frame, 1 to 65,535.
-    pub frame_height: u32,
-    /// Frames until the end; `None` weaves for ever.
-    pub n_frames: Option<u64>,
-    /// How the yarns cross.
-    pub weave: Weave,
-    /// Pixels from one end to the next, 2 to 16.
-    pub warp_pitch_px: f32,
-    /// Pixels from one pick to the next, 2 to 16.
-    pub weft_pitch_px: f32,
-    /// Random flaws per million pixels of frame, 0 to 100.
-    pub flaws_per_megapixel: f64,
-    /// Contrast of the random flaws, 0 to 4; at 1 a person sees them at a glance.
-    pub contrast: f32,
-    /// What lies left of the cloth.
-    pub left: Beside,
-    /// What lies right of the cloth.
-    pub right: Beside,
-    /// Sequence numbers of the frames to lose.
-    pub lost: BTreeSet<u64>,
-    /// Flaws to plant besides the random ones; see [`LoomSettings::with_flaw`].
-    pub planted: Vec<FlawWish>,
-}
-
-/// What lies beside the cloth, on one side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beside {
-    /// The cloth goes on beyond the camera's sight.
-    Cloth,
-    /// A table that is nearly black, this many pixels of it.
-    DarkTable(u32),
-    /// A table so bright that it saturates, this many pixels of it.
-    WhiteTable(u32),
-}
-
-/// How warp and weft cross.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weave {
-    /// One over, one under.
-    Plain,
-    /// Twill, repeats after three yarns.
-    Twill21,
-    /// Twill, repeats after four yarns.
-    Twill31,
-}
-
-/// A flaw to be planted once the yarns are known.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FlawWish {
-    /// What to plant.
-    pub kind: FlawKind,
-    /// Encoder ticks, half-open; must begin on the web.
-    pub ticks: Range<i64>,
-    /// Pixel columns, half-open; must lie within the frame.
-    pub columns: Range<u32>,
-    /// Strength, 0 to 4; at 1 a person sees it at a glance.
-    pub contrast: f32,
-}
-
-/// Pixels of cloth that must be left between two tables.
-const LEAST_CLOTH_PX: u32 = 64;
-/// Brightness of the tables, as a share of white paper; the white one saturates even
-/// where the lamp is weakest.
-const DARK_TABLE: f32 = 0.05;
-const WHITE_TABLE: f32 = 4.0;
-
-impl LoomSettings {
-    /// Good plain cloth for trying things out: 16 frames of 2048 px by 256 lines, a white
-    /// table on the left and a dark one on the right.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            sensor_seed: 0,
-            camera: 0,
-            width: 2048,
-            frame_height: 256,
-            n_frames: Some(16),
-            weave: Weave::Plain,
-            warp_pitch_px: 4.6,
-            weft_pitch_px: 4.2,
-            flaws_per_megapixel: 0.0,
-            contrast: 1.0,
-            left: Beside::WhiteTable(120),
-            right: Beside::DarkTable(60),
-            lost: BTreeSet::new(),
-            planted: Vec::new(),
-        }
-    }
-
-    /// Plants one flaw that fills this box as far as its nature allows: a missing end is
-    /// the one yarn in the middle of `columns`, a missing pick the one in the middle of
-    /// `ticks` over the full width, a cut selvedge goes as deep as `columns` is wide into
-    /// the nearer edge. [`Loom::truth`] says what became of it.
-    #[must_use]
-    pub fn with_flaw(
-        mut self,
-        kind: FlawKind,
-        ticks: Range<i64>,
-        columns: Range<u32>,
-        contrast: f32,
-    ) -> Self {
-        self.planted.push(FlawWish {
-            kind,
-            ticks,
-            columns,
-            contrast,
-        });
-        self
-    }
-
-    /// Lines until the end.
-    fn n_lines(&self) -> Option<i64> {
-        let lines = |n| {
-            i64::try_from(n)
-                .ok()?
-                .checked_mul(i64::from(self.frame_height))
-        };
-        self.n_frames.map(|n| lines(n).unwrap_or(i64::MAX))
-    }
-
-    fn check(&self) -> Result<(), CameraError> {
-        const SIDE: &str = "1 to 65535";
-        let table = |beside| match beside {
-            Beside::Cloth => 0,
-            Beside::DarkTable(px) | Beside::WhiteTable(px) => u64::from(px),
-        };
-        let tables = table(self.left) + table(self.right);
-        let pitches = "2 to 16 px";
-        let known = 2.0..=16.0;
-        let refuse = |key, found: String, expected| {
-            Err(CameraError::LoomSetting {
-                key,
-                found,
-                expected,
-            })
-        };
-        if !(LEAST_CLOTH_PX..=65_535).contains(&self.width) {
-            return refuse("width", self.width.to_string(), "64 to 65535 px");
-        }
-        if !(1..=65_535).contains(&self.frame_height) {
-            return refuse("frame_height", self.frame_height.to_string(), SIDE);
-        }
-        if !known.contains(&self.warp_pitch_px) {
-            return refuse("warp_pitch_px", self.warp_pitch_px.to_string(), pitches);
-        }
-        if !known.contains(&self.weft_pitch_px) {
-            return refuse("weft_pitch_px", self.weft_pitch_px.to_string(), pitches);
-        }
-        if !(0.0..=100.0).contains(&self.flaws_per_megapixel) {
-            return refuse(
-                "flaws_per_megapixel",
-                self.flaws_per_megapixel.to_string(),
-                "0 to 100",
-            );
-        }
-        if !(0.0..=4.0).contains(&self.contrast) {
-            return refuse("contrast", self.contrast.to_string(), "0 to 4");
-        }
-        if tables + u64::from(LEAST_CLOTH_PX) > u64::from(self.width) {
-            let found = format!("{tables} px of {} px", self.width);
-            return refuse("left and right", found, "tables that leave 64 px of cloth");
-        }
-        Ok(())
-    }
-}
+/// Columns that a lane knows of beyond its own sides: as far as the lens carries light.
+const LANE_MARGIN: usize = 1;
 
 impl Loom {
-    /// Sets up a loom.
+    /// Sets up a loom whose whole web is seen by one camera.
     ///
     /// # Errors
-    /// `LoomSetting` where a setting is out of range or a planted flaw does not lie in
-    /// the web.
+    /// `LoomSetting` where a setting is out of range, or a planted flaw does not lie in the web
+    /// or cannot be on such cloth.
     pub fn new(settings: LoomSettings) -> Result<Self, CameraError> {
+        let whole = LaneView::whole(&settings);
+        Self::over(settings, whole, 0)
+    }
+
+    /// One lane of a web; what lies beside the cloth lies at the web's sides.
+    fn of_lane(settings: LoomSettings, lane: LaneView) -> Result<Self, CameraError> {
+        Self::over(settings, lane, LANE_MARGIN)
+    }
+
+    fn over(settings: LoomSettings, lane: LaneView, margin: usize) -> Result<Self, CameraError> {
         settings.check()?;
-        let cloth = Cloth::new(&settings);
+        lane.check(&settings)?;
+        let first_column =
+            i64::from(lane.first_column) + i64::from(lane.off_columns) - margin as i64;
+        let width = lane.width as usize + 2 * margin;
+        let cloth = Cloth::new(&settings, first_column, width);
+        let course = Course::new(&settings);
         let mut flaws = Vec::new();
         for wish in &settings.planted {
-            flaws.push(plant(wish, &settings, &cloth)?);
+            flaws.push(plant(wish, &settings, &course, &cloth.layout)?);
         }
         let mut planting = Planting::new();
         if let Some(n_lines) = settings.n_lines() {
-            planting.plan_until(n_lines, &settings, &cloth, &mut flaws);
-            flaws.retain(|flaw| flaw.ticks.start < n_lines);
+            let end = course.cloth_lines(&(0..course.tick(n_lines).max(1))).end;
+            planting.plan_until(end, &settings, &cloth.layout, &mut flaws);
+            flaws.retain(|flaw| flaw.lines.start < end);
         }
         let shape = FrameShape {
-            width: settings.width,
+            width: lane.width,
             height: settings.frame_height,
-            channels: Channels::Grey,
-            depth: Depth::Eight,
+            channels: match settings.dyes {
+                None => Channels::Grey,
+                Some(_) => Channels::Rgb,
+            },
+            depth: settings.depth,
         };
         let description = Description {
             name: format!("loom:{}", settings.seed),
             shape,
-            ticks_per_line: 1,
+            ticks_per_line: course.ticks_per_line(),
             n_frames: settings.n_frames,
             live: false,
         };
+        let planes = vec![vec![0.0; width]; shape.channels.count()];
         Ok(Self {
-            sensor: Sensor::new(&settings),
-            row: vec![0.0; settings.width as usize],
+            sensor: Sensor::new(&settings, &lane, margin > 0),
+            here: (i64::MIN, planes.clone()),
+            mixed: planes,
             settings,
             description,
+            lane,
+            course,
             cloth,
             planting,
             flaws,
             next_sequence: 0,
+            first_column,
+            margin,
         })
     }
 
@@ -269,50 +137,120 @@ impl Loom {
     /// an endless web, those planned so far: at least all that begin in frames that were
     /// handed out.
     pub fn truth(&self) -> Vec<PlantedFlaw> {
-        let end = self.settings.n_lines().unwrap_or(i64::MAX);
-        let mut truth: Vec<_> = self.flaws.iter().map(Flaw::truth).collect();
+        let end = self.settings.n_lines().map(|n| self.course.tick(n));
+        let of = |flaw: &Flaw| flaw.truth(self.course.ticks_per_line());
+        let mut truth: Vec<_> = self.flaws.iter().map(of).collect();
         for flaw in &mut truth {
-            flaw.ticks.end = flaw.ticks.end.min(end);
+            flaw.ticks.end = flaw.ticks.end.min(end.unwrap_or(i64::MAX));
         }
+        truth.retain(|flaw| !flaw.ticks.is_empty());
         truth.sort_by_key(|flaw| (flaw.ticks.start, flaw.columns.start));
         truth
     }
 
-    /// Weaves the lines of `ticks` into `out`, row after row.
-    fn weave(&mut self, ticks: Range<i64>, out: &mut [u8]) {
-        let width = self.settings.width as usize;
+    /// Exposes as many lines as the frame has, the first of them the `first` of the web.
+    fn expose(&mut self, first: i64, frame: &mut Frame) {
+        let shape = frame.shape();
+        let last = first + i64::from(shape.height) - 1;
+        let ticks = self.course.tick(first)..self.course.seen(last).end;
+        let mut lines = self.course.cloth_lines(&ticks);
+        let off = i64::from(self.lane.off_lines);
         // The lens shows a little of the lines before and after.
-        let seen = ticks.start - 1..ticks.end + 1;
-        let active: Vec<&Flaw> = self
-            .flaws
+        lines = lines.start + off - 1..lines.end + off + 1;
+        let flaws = std::mem::take(&mut self.flaws);
+        let active: Vec<&Flaw> = flaws
             .iter()
-            .filter(|flaw| overlap(&flaw.ticks, &seen))
+            .filter(|flaw| overlap(&flaw.lines, &lines))
             .collect();
-        let ground = match (self.settings.left, self.settings.right) {
-            (Beside::WhiteTable(_), _) | (_, Beside::WhiteTable(_)) => WHITE_TABLE,
-            (Beside::Cloth | Beside::DarkTable(_), Beside::Cloth | Beside::DarkTable(_)) => {
-                DARK_TABLE
+        let n = shape.width as usize * shape.channels.count();
+        match shape.depth {
+            Depth::Eight => {
+                for (line, row) in (first..).zip(frame.bytes_mut().chunks_exact_mut(n)) {
+                    self.light(line, &active);
+                    self.sensor.expose(line, &self.seen(), row);
+                }
             }
-        };
-        let mut here: Vec<&Flaw> = Vec::new();
-        for (tick, line) in ticks.zip(out.chunks_exact_mut(width)) {
-            here.clear();
-            here.extend(active.iter().filter(|flaw| flaw.ticks.contains(&tick)));
-            self.cloth.draw(tick, &active, &mut self.row);
-            for flaw in &here {
-                flaw.overlay(tick, ground, &mut self.row);
+            Depth::Sixteen => {
+                for (line, row) in (first..).zip(frame.samples_mut().chunks_exact_mut(n)) {
+                    self.light(line, &active);
+                    self.sensor.expose_deep(line, &self.seen(), row);
+                }
             }
-            for (side, beside) in [self.settings.left, self.settings.right]
-                .into_iter()
-                .enumerate()
-            {
-                let cut = here
-                    .iter()
-                    .map(|flaw| flaw.cut_px(side, tick))
-                    .fold(0.0, f32::max);
-                lay_table(side, beside, tick, cut, &self.cloth, &mut self.row);
+        }
+        self.flaws = flaws;
+    }
+
+    /// What the sensor sees of `mixed`: all but the margin.
+    fn seen(&self) -> Vec<&[f32]> {
+        let width = self.lane.width as usize;
+        let rows = self.mixed.iter();
+        rows.map(|row| &row[self.margin..][..width]).collect()
+    }
+
+    /// Fills `mixed` with the light of one exposed line: that of all cloth that passes meanwhile.
+    fn light(&mut self, line: i64, active: &[&Flaw]) {
+        let per_line = self.course.ticks_per_line();
+        let ticks = self.course.seen(line);
+        let lines = self.course.cloth_lines(&ticks);
+        let (first, n_ticks) = (lines.start, (ticks.end - ticks.start) as f32);
+        let off = i64::from(self.lane.off_lines);
+        if lines.end == first + 1 {
+            self.draw(first + off, active);
+            std::mem::swap(&mut self.here.1, &mut self.mixed);
+            // What is drawn is gone from `here`; a line that is seen twice is drawn again.
+            self.here.0 = i64::MIN;
+            return;
+        }
+        for line in lines {
+            self.draw(line + off, active);
+            let seen = ticks.end.min((line + 1) * per_line) - ticks.start.max(line * per_line);
+            let share = seen as f32 / n_ticks;
+            for (mixed, here) in self.mixed.iter_mut().zip(&self.here.1) {
+                for (mixed, here) in mixed.iter_mut().zip(here) {
+                    *mixed = here * share + if line == first { 0.0 } else { *mixed };
+                }
             }
-            self.sensor.expose(tick, &self.row, line);
+        }
+    }
+
+    /// Draws one line of cloth into `here`: yarns, flaws, tables.
+    fn draw(&mut self, line: i64, active: &[&Flaw]) {
+        if self.here.0 == line {
+            return;
+        }
+        let planes = &mut self.here.1;
+        let ground = self.settings.ground();
+        let dyes = self.settings.dyes.as_ref().unwrap_or(&Dyes::UNDYED);
+        self.cloth.draw(line, active, planes);
+        let here = || active.iter().filter(|flaw| flaw.lines.contains(&line));
+        for flaw in here() {
+            flaw.overlay(line, ground, dyes, self.first_column, planes);
+        }
+        for (side, beside) in [self.settings.left, self.settings.right]
+            .into_iter()
+            .enumerate()
+        {
+            let cut = here()
+                .map(|flaw| flaw.cut_px(side, line))
+                .fold(0.0, f32::max);
+            for row in &mut *planes {
+                let table = Table { side, beside, cut };
+                table.lay(line, &self.cloth.layout, self.first_column, row);
+            }
+        }
+        self.here.0 = line;
+    }
+}
+
+impl LoomSettings {
+    /// What shows through a hole.
+    fn ground(&self) -> f32 {
+        let is_white = |beside| matches!(beside, Beside::WhiteTable(_));
+        // A mesh over a lit table would be blinding; it runs over a dark roller.
+        if self.weave != Weave::Mesh && (is_white(self.left) || is_white(self.right)) {
+            WHITE_TABLE
+        } else {
+            DARK_TABLE
         }
     }
 }
@@ -328,11 +266,13 @@ impl Source for Loom {
             return Ok(None);
         }
         let height = i64::from(self.settings.frame_height);
-        let start = sequence as i64 * height;
-        let ticks = start..start + height;
+        let first = sequence as i64 * height;
+        let ticks = self.course.tick(first)..self.course.tick(first + height);
         let camera = self.settings.camera;
+        let planned = self.course.cloth_lines(&(0..ticks.end.max(1))).end
+            + i64::from(self.lane.off_lines.max(0));
         self.planting
-            .plan_until(ticks.end, &self.settings, &self.cloth, &mut self.flaws);
+            .plan_until(planned, &self.settings, &self.cloth.layout, &mut self.flaws);
         if self.settings.lost.contains(&sequence) {
             self.next_sequence += 1;
             return Ok(Some(Captured::Lost(Lost {
@@ -350,20 +290,19 @@ impl Source for Loom {
         let Some(buffer) = pool.take() else {
             return Ok(None);
         };
-        let mut frame = Frame::new(
-            camera,
-            sequence,
-            ticks.clone(),
-            self.description.shape,
-            buffer,
-        )?;
-        self.weave(ticks, frame.bytes_mut());
+        let mut frame = Frame::new(camera, sequence, ticks, self.description.shape, buffer)?;
+        self.expose(first, &mut frame);
         self.next_sequence += 1;
         Ok(Some(Captured::Frame(frame)))
     }
 }
 
-fn plant(wish: &FlawWish, settings: &LoomSettings, cloth: &Cloth) -> Result<Flaw, CameraError> {
+fn plant(
+    wish: &FlawWish,
+    settings: &LoomSettings,
+    course: &Course,
+    layout: &Layout,
+) -> Result<Flaw, CameraError> {
     let FlawWish {
         kind,
         ticks,
@@ -379,50 +318,63 @@ fn plant(wish: &FlawWish, settings: &LoomSettings, cloth: &Cloth) -> Result<Flaw
             columns.start,
             columns.end
         );
-        Err(CameraError::LoomSetting {
+        CameraError::LoomSetting {
             key: "planted flaw",
             found,
             expected,
-        })
+        }
     };
-    if ticks.is_empty() || ticks.start < 0 || ticks.start >= settings.n_lines().unwrap_or(i64::MAX)
-    {
-        return refuse("ticks that begin on the web");
+    let end = settings.n_lines().map_or(i64::MAX, |n| course.tick(n));
+    if ticks.is_empty() || ticks.start < 0 || ticks.start >= end {
+        return Err(refuse("ticks that begin on the web"));
     }
     if columns.is_empty() || columns.end > settings.width {
-        return refuse("columns within the frame");
+        return Err(refuse("columns within the frame"));
     }
     if !(0.0..=4.0).contains(&contrast) {
-        return refuse("contrast from 0 to 4");
+        return Err(refuse("contrast from 0 to 4"));
     }
-    match Flaw::place(cloth, kind, ticks.clone(), columns.clone(), contrast) {
-        Some(flaw) => Ok(flaw),
-        None => refuse("a table beside the cloth, for a selvedge to be in sight"),
-    }
+    let lines = course.cloth_lines(&ticks);
+    Flaw::place(settings, layout, kind, lines, columns.clone(), contrast).map_err(refuse)
 }
 
-/// Covers what lies beyond the edge with table, `cut` px further in than usual.
-fn lay_table(side: usize, beside: Beside, tick: i64, cut: f32, cloth: &Cloth, row: &mut [f32]) {
-    let light = match beside {
-        Beside::Cloth => return,
-        Beside::DarkTable(_) => DARK_TABLE,
-        Beside::WhiteTable(_) => WHITE_TABLE,
-    };
-    let Some(edge) = cloth.edges[side] else {
-        return;
-    };
-    let out = cloth.loop_px(side, tick) * (1.0 - cut.min(1.0)) - cut;
-    let border = edge + cloth.drift(tick) + if side == 0 { -out } else { out };
-    // The border's own pixel shows both.
-    let last = (border.max(0.0) as usize).min(row.len().saturating_sub(1));
-    let part = (border - last as f32).clamp(0.0, 1.0);
-    let (table, of_table) = if side == 0 {
-        (0..last, part)
-    } else {
-        (last + 1..row.len(), 1.0 - part)
-    };
-    row[table].fill(light);
-    row[last] += (light - row[last]) * of_table;
+/// What covers one side of a line.
+struct Table {
+    side: usize,
+    beside: Beside,
+    /// How many px further in than usual.
+    cut: f32,
+}
+
+impl Table {
+    /// Covers what lies beyond the edge in a row that begins at column `first` of the web.
+    fn lay(&self, line: i64, layout: &Layout, first: i64, row: &mut [f32]) {
+        let light = match self.beside {
+            Beside::Cloth => return,
+            Beside::DarkTable(_) => DARK_TABLE,
+            Beside::WhiteTable(_) => WHITE_TABLE,
+        };
+        let Some(edge) = layout.edges[self.side] else {
+            return;
+        };
+        let is_left = self.side == 0;
+        let out = layout.loop_px(self.side, line) * (1.0 - self.cut.min(1.0)) - self.cut;
+        let border = edge + layout.drift(line) + if is_left { -out } else { out };
+        // The border's own pixel shows both.
+        let last = (border.max(0.0) as usize).min(layout.width().saturating_sub(1));
+        let part = (border - last as f32).clamp(0.0, 1.0);
+        let local = last as i64 - first;
+        let n = row.len() as i64;
+        let (table, of_table) = if is_left {
+            (0..local.clamp(0, n), part)
+        } else {
+            ((local + 1).clamp(0, n)..n, 1.0 - part)
+        };
+        row[table.start as usize..table.end as usize].fill(light);
+        if let Some(value) = usize::try_from(local).ok().and_then(|at| row.get_mut(at)) {
+            *value += (light - *value) * of_table;
+        }
+    }
 }
 
 fn overlap(a: &Range<i64>, b: &Range<i64>) -> bool {

@@ -6,21 +6,24 @@
 //! ```
 //!
 //! A flaw never changes a pixel outside its box and reaches its box's sides. It knows
-//! nothing of frames, so it goes on from one into the next. Lamp and sensor see it as
-//! they see the cloth.
+//! nothing of frames and lanes, so it goes on from one into the next. Lamp and sensor see it
+//! as they see the cloth. What a knit calls an end is a wale, and a pick a course; what has no
+//! meaning on a cloth is refused. The shapes themselves are in `shapes`.
 
-use std::f32::consts::PI;
 use std::ops::Range;
 
-use super::noise::{eased, hash, signed, smooth, smooth_2d, unit};
-use super::weave::{BLUR_PX, Cloth, DRIFT_PX, Missing};
+use super::layout::{DRIFT_PX, Layout};
+use super::noise::{eased, hash, smooth, unit};
+use super::weave::{BLUR_PX, Change};
+use super::{Dyes, LoomSettings, Weave};
 
 /// What can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlawKind {
-    /// One warp yarn missing; runs along the web.
+    /// One warp yarn missing; runs along the web. On a knit a ladder: the stitches of one wale
+    /// have dropped.
     EndOut,
-    /// One pick missing, over the full width.
+    /// One pick missing, over the full width. On a knit one course that lies deep.
     Mispick,
     /// A thick place in a weft yarn.
     Slub,
@@ -30,23 +33,37 @@ pub enum FlawKind {
     Nep,
     /// A hole through which the ground shows.
     Hole,
-    /// A dark blotch.
+    /// A dark blotch, as of oil.
     Stain,
     /// A foreign dark fibre.
     Contamination,
     /// A selvedge that was cut.
     Selvedge,
+    /// Two warp yarns where one should be; runs along the web. A knit has none.
+    DoubleEnd,
+    /// Two picks in one shed, over the full width. On a knit a course of double yarn.
+    DoublePick,
+    /// A yarn that is not tied in: of the weft where the box is wider than high, else of the
+    /// warp. A knit has none along.
+    Float,
+    /// A fold that was pressed in.
+    Crease,
+    /// Where the loom stood: a bar over the full width with one clear edge that fades out.
+    StartMark,
+    /// A place where the picks stand apart.
+    WeftCrack,
+    /// A stain of dye that changes the colour and not the grey. Needs dyed cloth.
+    DyeStain,
 }
 
 /// The truth about one planted flaw: every pixel that it changes lies in its box.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlantedFlaw {
-    /// Id of the flaw's class: `end_out`, `mispick`, `slub`, `knot`, `nep`, `hole`,
-    /// `stain`, `contamination` or `selvedge`.
+    /// Id of the flaw's class; see [`FlawKind::class`].
     pub class: &'static str,
     /// Encoder ticks, half-open.
     pub ticks: Range<i64>,
-    /// Pixel columns, half-open.
+    /// Pixel columns of the web, half-open.
     pub columns: Range<u32>,
     /// Strength; at 1 a person sees it at a glance, at 0 there is nothing.
     pub contrast: f32,
@@ -56,38 +73,61 @@ pub struct PlantedFlaw {
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
     pub(super) kind: FlawKind,
-    pub(super) ticks: Range<i64>,
+    /// Lines of cloth.
+    pub(super) lines: Range<i64>,
+    /// Columns of the web.
     pub(super) columns: Range<u32>,
     pub(super) contrast: f32,
-    seed: u64,
-    anchor: Anchor,
+    pub(super) seed: u64,
+    pub(super) anchor: Anchor,
 }
 
 /// Where a shape's own coordinates lie; its visible part may be smaller.
 #[derive(Clone, Debug)]
-struct Field {
-    ticks: Range<i64>,
-    columns: Range<u32>,
+pub(super) struct Field {
+    pub(super) lines: Range<i64>,
+    pub(super) columns: Range<u32>,
 }
 
 #[derive(Clone, Debug)]
-enum Anchor {
+pub(super) enum Anchor {
     Field(Field),
-    /// A warp yarn, and the lines without it.
+    /// A warp yarn, and the lines on which it is changed.
     Yarn(usize, Range<i64>),
-    /// The lines of a pick.
-    Pick(Range<i64>),
+    /// The lines of a pick, and the columns over which it is changed.
+    Pick(Range<i64>, Range<i64>),
     /// A cut into the left (0) or right (1) selvedge, this many px deep.
     Edge(usize, f32),
 }
 
-/// Brightness of a bare yarn, of the rim of a hole, and of a stained or dark fibre.
-const YARN: f32 = 0.95;
-const FIBRE: f32 = 0.12;
+/// How much deeper a missing yarn lies, how much higher a double end and a float ride.
+const MISSING_DEPTH: f32 = 1.6;
+const DOUBLE_LIFT: f32 = 0.95;
+const FLOAT_LIFT: f32 = 1.1;
 
 impl FlawKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
+        Self::EndOut,
+        Self::Mispick,
+        Self::Slub,
+        Self::Knot,
+        Self::Nep,
+        Self::Hole,
+        Self::Stain,
+        Self::Contamination,
+        Self::Selvedge,
+        Self::DoubleEnd,
+        Self::DoublePick,
+        Self::Float,
+        Self::Crease,
+        Self::StartMark,
+        Self::WeftCrack,
+        Self::DyeStain,
+    ];
+
+    /// What random flaws are unless more is asked for.
+    pub const BASIC: [Self; 9] = [
         Self::EndOut,
         Self::Mispick,
         Self::Slub,
@@ -108,60 +148,98 @@ impl FlawKind {
             Self::Knot => "knot",
             Self::Nep => "nep",
             Self::Hole => "hole",
-            Self::Stain => "stain",
+            Self::Stain | Self::DyeStain => "stain",
             Self::Contamination => "contamination",
             Self::Selvedge => "selvedge",
+            Self::DoubleEnd => "double_end",
+            Self::DoublePick => "double_pick",
+            Self::Float => "float",
+            Self::Crease => "crease",
+            Self::StartMark => "start_mark",
+            Self::WeftCrack => "weft_crack",
         }
+    }
+
+    /// True for what runs along one warp yarn.
+    pub(super) fn is_along(self) -> bool {
+        matches!(self, Self::EndOut | Self::DoubleEnd)
+    }
+
+    /// True for what lies across the full width.
+    pub(super) fn is_across(self) -> bool {
+        matches!(self, Self::Mispick | Self::DoublePick | Self::StartMark)
     }
 }
 
 impl Flaw {
-    /// Puts a flaw where it was wished, as far as its nature allows; `None` for a cut
-    /// selvedge where the camera sees no edge.
+    /// Puts a flaw where it was wished, as far as its nature allows.
+    ///
+    /// # Errors
+    /// In words, what this cloth would have to be for such a flaw to be on it.
     pub(super) fn place(
-        cloth: &Cloth,
+        settings: &LoomSettings,
+        layout: &Layout,
         kind: FlawKind,
-        wished_ticks: Range<i64>,
+        wished_lines: Range<i64>,
         wished: Range<u32>,
         contrast: f32,
-    ) -> Option<Self> {
+    ) -> Result<Self, &'static str> {
+        let is_knit = settings.weave == Weave::Knit;
         let middle = (wished.start + wished.end) as f32 / 2.0;
-        let (mut ticks, mut columns) = (wished_ticks, wished.clone());
+        let (mut lines, mut columns) = (wished_lines, wished.clone());
+        let is_wide = wished.len() as i64 >= lines.end - lines.start;
         let anchor = match kind {
-            FlawKind::EndOut => {
-                let yarn = cloth.yarn_at(middle - cloth.drift(ticks.start));
-                let (left, right) = cloth.yarn_span(yarn);
-                let blur = BLUR_PX as f32;
-                columns = drifting(cloth, &ticks, left - blur, right + blur);
-                let lines = ticks.clone();
-                ticks = blurred(&lines);
-                Anchor::Yarn(yarn, lines)
+            FlawKind::DoubleEnd if is_knit => return Err("woven cloth, for a knit has no ends"),
+            FlawKind::Float if is_knit && !is_wide => {
+                return Err("woven cloth or a box that is wider than high, for a knit has no ends");
             }
-            FlawKind::Mispick => {
-                let lines = cloth.pick_lines((ticks.start + ticks.end - 1) / 2);
-                ticks = blurred(&lines);
-                let left =
-                    cloth.edges[0].map_or(-DRIFT_PX, |edge| edge - longest_loop(cloth, 0, &ticks));
-                let right = cloth.edges[1].map_or(cloth.width() as f32 + DRIFT_PX, |edge| {
-                    edge + longest_loop(cloth, 1, &ticks)
-                });
-                columns = drifting(cloth, &ticks, left, right);
-                Anchor::Pick(lines)
+            FlawKind::DyeStain if settings.dyes.is_none() => {
+                return Err("dyes, for undyed cloth shows no colour");
+            }
+            FlawKind::EndOut | FlawKind::DoubleEnd => {
+                yarn_anchor(layout, middle, &mut lines, &mut columns)
+            }
+            FlawKind::Float if !is_wide => yarn_anchor(layout, middle, &mut lines, &mut columns),
+            FlawKind::Float => {
+                let pick = layout.pick_lines((lines.start + lines.end - 1) / 2);
+                lines = blurred(&pick);
+                let raised = i64::from(wished.start)..i64::from(wished.end);
+                let end = wished
+                    .end
+                    .saturating_add(BLUR_PX)
+                    .min(layout.width() as u32);
+                columns = wished.start.saturating_sub(BLUR_PX)..end;
+                Anchor::Pick(pick, raised)
+            }
+            FlawKind::Mispick | FlawKind::DoublePick => {
+                let pick = layout.pick_lines((lines.start + lines.end - 1) / 2);
+                lines = blurred(&pick);
+                columns = full_width(layout, &lines);
+                Anchor::Pick(pick, i64::MIN..i64::MAX)
+            }
+            FlawKind::StartMark => {
+                columns = full_width(layout, &lines);
+                Anchor::Field(Field {
+                    lines: lines.clone(),
+                    columns: columns.clone(),
+                })
             }
             FlawKind::Selvedge => {
-                let distance = |side: usize| cloth.edges[side].map(|edge| (edge - middle).abs());
+                let distance = |side: usize| layout.edges[side].map(|edge| (edge - middle).abs());
                 let side = match (distance(0), distance(1)) {
-                    (None, None) => return None,
                     (Some(left), Some(right)) => usize::from(right < left),
-                    (Some(_), None) => 0,
                     (None, Some(_)) => 1,
+                    (Some(_) | None, None) => 0,
                 };
-                let (edge, depth) = (cloth.edges[side]?, wished.len() as f32);
-                let loops = longest_loop(cloth, side, &ticks);
+                let Some(edge) = layout.edges[side] else {
+                    return Err("a table beside the cloth, for a selvedge to be in sight");
+                };
+                let depth = wished.len() as f32;
+                let loops = longest_loop(layout, side, &lines);
                 columns = if side == 0 {
-                    drifting(cloth, &ticks, edge - loops, edge + depth)
+                    drifting(layout, &lines, edge - loops, edge + depth)
                 } else {
-                    drifting(cloth, &ticks, edge - depth, edge + loops)
+                    drifting(layout, &lines, edge - depth, edge + loops)
                 };
                 Anchor::Edge(side, depth)
             }
@@ -170,198 +248,141 @@ impl Flaw {
             | FlawKind::Nep
             | FlawKind::Hole
             | FlawKind::Stain
-            | FlawKind::Contamination => Anchor::Field(Field {
-                ticks: ticks.clone(),
+            | FlawKind::Contamination
+            | FlawKind::Crease
+            | FlawKind::WeftCrack
+            | FlawKind::DyeStain => Anchor::Field(Field {
+                lines: lines.clone(),
                 columns: columns.clone(),
             }),
         };
-        let seed = hash(kind as u64, ticks.start, i64::from(columns.start));
+        let seed = hash(kind as u64, lines.start, i64::from(columns.start));
         let flaw = Self {
             kind,
-            ticks,
+            lines,
             columns,
             contrast,
             seed,
             anchor,
         };
-        Some(match flaw.anchor {
-            Anchor::Field(_) => flaw.trimmed(cloth.width()),
-            Anchor::Yarn(..) | Anchor::Pick(_) | Anchor::Edge(..) => flaw,
+        Ok(match flaw.anchor {
+            Anchor::Field(_) if kind != FlawKind::StartMark => flaw.trimmed(),
+            Anchor::Field(_) | Anchor::Yarn(..) | Anchor::Pick(..) | Anchor::Edge(..) => flaw,
         })
     }
 
-    /// What it is to the world.
-    pub(super) fn truth(&self) -> PlantedFlaw {
+    /// What it is to the world, where a line of cloth has this many ticks.
+    pub(super) fn truth(&self, ticks_per_line: i64) -> PlantedFlaw {
         PlantedFlaw {
             class: self.kind.class(),
-            ticks: self.ticks.clone(),
+            ticks: self.lines.start * ticks_per_line..self.lines.end.saturating_mul(ticks_per_line),
             columns: self.columns.clone(),
             contrast: self.contrast,
         }
     }
 
     /// True where its own yarn or shape lies on this line.
-    pub(super) fn holds(&self, tick: i64) -> bool {
+    pub(super) fn holds(&self, line: i64) -> bool {
         match &self.anchor {
-            Anchor::Yarn(_, lines) | Anchor::Pick(lines) => lines.contains(&tick),
-            Anchor::Field(_) | Anchor::Edge(..) => self.ticks.contains(&tick),
+            Anchor::Yarn(_, lines) | Anchor::Pick(lines, _) => lines.contains(&line),
+            Anchor::Field(_) | Anchor::Edge(..) => self.lines.contains(&line),
         }
     }
 
-    /// The yarn that it takes out of the lines that it holds.
-    pub(super) fn missing(&self) -> Option<Missing> {
-        match self.anchor {
-            Anchor::Yarn(yarn, _) => Some(Missing::End(yarn, self.contrast)),
-            Anchor::Pick(_) => Some(Missing::Pick(self.contrast)),
+    /// What it does to the yarns of the lines that it holds.
+    pub(super) fn change(&self) -> Option<Change> {
+        let share = self.contrast;
+        match &self.anchor {
+            Anchor::Yarn(yarn, _) => {
+                let lift = if self.kind == FlawKind::DoubleEnd {
+                    DOUBLE_LIFT * share
+                } else if self.kind == FlawKind::Float {
+                    FLOAT_LIFT * share
+                } else {
+                    -(MISSING_DEPTH * share)
+                };
+                Some(Change::End(*yarn, lift))
+            }
+            Anchor::Pick(_, columns) => Some(if self.kind == FlawKind::DoublePick {
+                Change::Shed(share)
+            } else if self.kind == FlawKind::Float {
+                Change::Raised(FLOAT_LIFT * share, columns.clone())
+            } else {
+                Change::Sunk(MISSING_DEPTH * share)
+            }),
             Anchor::Field(_) | Anchor::Edge(..) => None,
         }
     }
 
     /// How deep it cuts into this side's selvedge at this line, in px.
-    pub(super) fn cut_px(&self, side: usize, tick: i64) -> f32 {
+    pub(super) fn cut_px(&self, side: usize, line: i64) -> f32 {
         match self.anchor {
             Anchor::Edge(cut, depth) if cut == side => {
-                let length = (self.ticks.end - self.ticks.start) as f32;
-                let along = (tick - self.ticks.start) as f32 + 0.5;
+                let length = (self.lines.end - self.lines.start) as f32;
+                let along = (line - self.lines.start) as f32 + 0.5;
                 // Steep where the blade enters and leaves, ragged in between.
                 let ramp = (length * 0.12).clamp(1.0, 12.0);
                 let share = (along.min(length - along) / ramp).min(1.0);
                 let ragged = 0.2 * smooth(self.seed, 1, f64::from(along) / 9.0).abs()
-                    + 0.1 * unit(self.seed, 2, tick / 3);
+                    + 0.1 * unit(self.seed, 2, line / 3);
                 (depth * self.contrast.min(1.0) * eased(share) * (1.0 - ragged)).min(depth)
             }
-            Anchor::Edge(..) | Anchor::Field(_) | Anchor::Yarn(..) | Anchor::Pick(_) => 0.0,
-        }
-    }
-
-    /// Draws it into one line of brightness. `ground` is what shows through a hole.
-    pub(super) fn overlay(&self, tick: i64, ground: f32, row: &mut [f32]) {
-        let Anchor::Field(field) = &self.anchor else {
-            return;
-        };
-        let width = field.columns.len() as f32;
-        let height = (field.ticks.end - field.ticks.start) as f32;
-        let y = (tick - field.ticks.start) as f32 + 0.5;
-        let q = 2.0 * y / height - 1.0;
-        let share = self.contrast.min(1.0);
-        for column in self.columns.clone() {
-            let Some(value) = row.get_mut(column as usize) else {
-                return;
-            };
-            let x = (column - field.columns.start) as f32 + 0.5;
-            let p = 2.0 * x / width - 1.0;
-            *value = match self.kind {
-                FlawKind::Slub => self.slub(*value, p, q, x, y),
-                FlawKind::Knot => self.knot(*value, p, q),
-                FlawKind::Nep => {
-                    let fibres = 0.75 + 0.25 * smooth_2d(self.seed, x * 0.7, y * 0.7);
-                    *value + 0.55 * self.contrast * fades(p.hypot(q), 0.3, 1.1) * fibres
-                }
-                FlawKind::Hole => {
-                    // Yarn ends hang into it: its border is ragged by the yarn.
-                    let ends = 0.14 * smooth_2d(self.seed, x / 2.2, y / 2.2);
-                    let r = self.ragged_radius(p, q, 0.35) + ends;
-                    let frayed = 0.7 + 0.3 * smooth_2d(self.seed, x * 0.8, y * 0.8);
-                    let rim = toward(*value, YARN * frayed, 0.8 * share * fades(r, 0.8, 1.0));
-                    toward(rim, ground, share * fades(r, 0.66, 0.86))
-                }
-                FlawKind::Stain => {
-                    let r = self.ragged_radius(p, q, 0.5);
-                    let blotch = 0.75 + 0.25 * smooth_2d(self.seed, x / 9.0, y / 9.0);
-                    // Dried dirt gathers at the border.
-                    let rim = 0.12 * fades((r - 0.8).abs(), 0.0, 0.15);
-                    let dark = 0.36 * fades(r, 0.6, 1.0) * blotch + rim * fades(r, 0.8, 1.0);
-                    *value * (1.0 - dark * self.contrast).max(0.1)
-                }
-                FlawKind::Contamination => {
-                    let off = self.off_fibre(x, y, width, height);
-                    toward(*value, FIBRE, 0.85 * share * (1.7 - off).clamp(0.0, 1.0))
-                }
-                FlawKind::EndOut | FlawKind::Mispick | FlawKind::Selvedge => *value,
-            };
+            Anchor::Edge(..) | Anchor::Field(_) | Anchor::Yarn(..) | Anchor::Pick(..) => 0.0,
         }
     }
 
     /// Cuts the box down to what the shape changes.
-    fn trimmed(self, width: usize) -> Self {
+    fn trimmed(self) -> Self {
         const PROBE: f32 = 0.5;
         let mut seen: Option<(Range<i64>, Range<u32>)> = None;
-        let mut row = vec![PROBE; width];
-        for tick in self.ticks.clone() {
-            row.fill(PROBE);
-            self.overlay(tick, 1.0, &mut row);
-            for column in self.columns.clone() {
-                if row
-                    .get(column as usize)
-                    .is_some_and(|&value| value != PROBE)
-                {
-                    let (ticks, columns) = seen.get_or_insert((tick..tick + 1, column..column + 1));
-                    ticks.end = tick + 1;
+        let first = i64::from(self.columns.start);
+        let mut planes = vec![vec![PROBE; self.columns.len()]; 3];
+        for line in self.lines.clone() {
+            planes.iter_mut().for_each(|plane| plane.fill(PROBE));
+            self.overlay(line, 1.0, &Dyes::UNDYED, first, &mut planes);
+            for (nth, column) in self.columns.clone().enumerate() {
+                if planes.iter().any(|plane| plane[nth] != PROBE) {
+                    let (lines, columns) = seen.get_or_insert((line..line + 1, column..column + 1));
+                    lines.end = line + 1;
                     columns.start = columns.start.min(column);
                     columns.end = columns.end.max(column + 1);
                 }
             }
         }
         match seen {
-            Some((ticks, columns)) => Self {
-                ticks,
+            Some((lines, columns)) => Self {
+                lines,
                 columns,
                 ..self
             },
             None => self,
         }
     }
+}
 
-    /// A thick yarn that lies over the weave, thickest in its middle.
-    fn slub(&self, value: f32, p: f32, q: f32, x: f32, y: f32) -> f32 {
-        let reach = (1.0 - p * p).max(0.0).powf(0.6);
-        let off = q.abs() / reach.max(1e-3);
-        let twist = 0.03 * ((x + 1.7 * y) * 0.8).sin() + 0.1 * smooth_2d(self.seed, x / 5.0, y);
-        let yarn = YARN * (0.62 + 0.36 * (1.0 - off * off).max(0.0).sqrt() + twist);
-        toward(
-            value,
-            yarn,
-            0.85 * self.contrast.min(1.0) * fades(off, 0.4, 1.0),
-        )
-    }
+/// The yarn in the middle of a box; the box becomes what it touches.
+fn yarn_anchor(
+    layout: &Layout,
+    middle: f32,
+    lines: &mut Range<i64>,
+    columns: &mut Range<u32>,
+) -> Anchor {
+    let yarn = layout.yarn_at(middle - layout.drift(lines.start));
+    let (left, right) = layout.yarn_span(yarn);
+    let blur = BLUR_PX as f32;
+    *columns = drifting(layout, lines, left - blur, right + blur);
+    let held = lines.clone();
+    *lines = blurred(&held);
+    Anchor::Yarn(yarn, held)
+}
 
-    /// A bright lump that throws a shadow to the right.
-    fn knot(&self, value: f32, p: f32, q: f32) -> f32 {
-        let lump = self.ragged_radius((p + 0.2) / 0.8, (q + 0.1) / 0.9, 0.15);
-        let shadow = fades(p.hypot(q), 0.55, 1.0);
-        let shaded = value * (1.0 - (0.5 * shadow * self.contrast).min(0.8));
-        toward(
-            shaded,
-            1.15,
-            self.contrast.min(1.0) * fades(lump, 0.35, 0.95),
-        )
-    }
-
-    /// Distance from the middle, 1 at a ragged border that stays within the field.
-    fn ragged_radius(&self, p: f32, q: f32, ragged: f32) -> f32 {
-        let r = p.hypot(q);
-        let (sine, cosine) = if r > 0.0 { (q / r, p / r) } else { (0.0, 1.0) };
-        let coarse = smooth_2d(self.seed, 1.2 * cosine, 1.2 * sine);
-        let fine = smooth_2d(self.seed, 3.5 * cosine + 20.0, 3.5 * sine);
-        r / (1.0 - ragged * (0.5 + 0.36 * coarse + 0.14 * fine))
-    }
-
-    /// Distance in px from a curved fibre that runs the box's long way.
-    fn off_fibre(&self, x: f32, y: f32, width: f32, height: f32) -> f32 {
-        let (along, across, length, reach) = if width >= height {
-            (x, y, width, height)
-        } else {
-            (y, x, height, width)
-        };
-        // An odd number of half waves from side to side touches both sides.
-        let n_waves = 1.0 + 2.0 * (unit(self.seed, 5, 0) * 2.0).floor();
-        let flip = signed(self.seed, 5, 1).signum();
-        let phase = n_waves * PI * (along / length - 0.5);
-        let swing = (reach / 2.0 - 2.0).max(0.0);
-        let centre = reach / 2.0 + flip * swing * phase.sin();
-        let slope = swing * n_waves * PI / length * phase.cos();
-        (across - centre).abs() / slope.hypot(1.0)
-    }
+/// From selvedge to selvedge, loops included.
+fn full_width(layout: &Layout, lines: &Range<i64>) -> Range<u32> {
+    let left = layout.edges[0].map_or(-DRIFT_PX, |edge| edge - longest_loop(layout, 0, lines));
+    let right = layout.edges[1].map_or(layout.width() as f32 + DRIFT_PX, |edge| {
+        edge + longest_loop(layout, 1, lines)
+    });
+    drifting(layout, lines, left, right)
 }
 
 /// The lines on which the lens shows something of these.
@@ -371,27 +392,18 @@ fn blurred(lines: &Range<i64>) -> Range<i64> {
 }
 
 /// How far the weft's loops stand out of a selvedge at most on these lines, in px.
-fn longest_loop(cloth: &Cloth, side: usize, ticks: &Range<i64>) -> f32 {
-    ticks
+fn longest_loop(layout: &Layout, side: usize, lines: &Range<i64>) -> f32 {
+    lines
         .clone()
-        .map(|tick| cloth.loop_px(side, tick))
+        .map(|line| layout.loop_px(side, line))
         .fold(0.0, f32::max)
 }
 
 /// The columns that a strip of cloth touches while it drifts.
-fn drifting(cloth: &Cloth, ticks: &Range<i64>, left: f32, right: f32) -> Range<u32> {
-    let (low, high) = cloth.drift_over(ticks);
+fn drifting(layout: &Layout, lines: &Range<i64>, left: f32, right: f32) -> Range<u32> {
+    let (low, high) = layout.drift_over(lines);
     // Negative places become 0.
     let start = (left + low).floor() as u32;
-    let end = ((right + high).ceil() as u32).min(cloth.width() as u32);
+    let end = ((right + high).ceil() as u32).min(layout.width() as u32);
     start.min(end)..end
-}
-
-fn toward(value: f32, other: f32, share: f32) -> f32 {
-    value + (other - value) * share
-}
-
-/// 1 up to `from`, 0 from `to` on.
-fn fades(r: f32, from: f32, to: f32) -> f32 {
-    eased(((to - r) / (to - from)).clamp(0.0, 1.0))
 }

@@ -40,6 +40,30 @@ pub(super) fn smooth_2d(seed: u64, x: f32, y: f32) -> f32 {
     here + (next - here) * part
 }
 
+/// Smooth noise along a row that begins at `first_column`: a knot every `spacing` columns, in
+/// `-size..size`.
+pub(super) fn fill_smooth(seed: u64, spacing: f64, size: f32, first_column: i64, row: &mut [f32]) {
+    let end_column = first_column + row.len() as i64;
+    let mut knot = (first_column as f64 / spacing).floor() as i64 - 1;
+    let mut here = size * signed(seed, 0, knot);
+    while knot as f64 * spacing < end_column as f64 {
+        let next = size * signed(seed, 0, knot + 1);
+        let start = (knot as f64 * spacing).ceil() as i64;
+        let end = (((knot + 1) as f64 * spacing).ceil() as i64).min(end_column);
+        let slope = (next - here) / spacing as f32;
+        let first = here + slope * (start as f64 - knot as f64 * spacing) as f32;
+        let begin = start.max(first_column);
+        if begin < end {
+            let part = (begin - first_column) as usize..(end - first_column) as usize;
+            let off = (begin - start) as usize;
+            for (i, value) in row[part].iter_mut().enumerate() {
+                *value = first + slope * (off + i) as f32;
+            }
+        }
+        (here, knot) = (next, knot + 1);
+    }
+}
+
 /// Four bytes of a 32 bit hash, summed: a bell of mean 0 and deviation 1. `line` is the
 /// line's own hash. Written for loops over whole rows.
 #[inline]

@@ -2,14 +2,14 @@
 //!
 //! The web is planned in blocks of lines, each from the seed and its own number; flaws
 //! begin in their block and may run on for many. Two flaws never touch, except that a
-//! missing pick may cross a missing end, so that the truth stays plain.
+//! flaw over the full width may cross one that runs along a yarn, so that the truth stays plain.
 
 use std::ops::Range;
 
 use super::LoomSettings;
 use super::flaws::{Flaw, FlawKind};
+use super::layout::Layout;
 use super::noise::{hash, unit};
-use super::weave::Cloth;
 
 /// Lines planned at once.
 const BLOCK_LINES: i64 = 2048;
@@ -22,9 +22,9 @@ const N_TRIES: i64 = 8;
 
 const STREAM_PLANTING: i64 = 201;
 
-/// The kinds with their share of all flaws, and their lines and columns, least and most.
+/// The kinds with their share of all flaws, the basic ones together 1, and their lines and columns, least and most.
 /// Sizes are what they are at about 0.2 mm to the pixel.
-const KINDS: [(FlawKind, f32, [i64; 2], [u32; 2]); 9] = [
+const KINDS: [(FlawKind, f32, [i64; 2], [u32; 2]); 16] = [
     (FlawKind::EndOut, 0.10, [300, 5000], [1, 1]),
     (FlawKind::Mispick, 0.10, [1, 1], [1, 1]),
     (FlawKind::Slub, 0.16, [8, 13], [60, 200]),
@@ -34,6 +34,13 @@ const KINDS: [(FlawKind, f32, [i64; 2], [u32; 2]); 9] = [
     (FlawKind::Stain, 0.10, [24, 110], [24, 110]),
     (FlawKind::Contamination, 0.12, [10, 60], [20, 110]),
     (FlawKind::Selvedge, 0.06, [50, 280], [12, 26]),
+    (FlawKind::DoubleEnd, 0.08, [300, 5000], [1, 1]),
+    (FlawKind::DoublePick, 0.08, [1, 1], [1, 1]),
+    (FlawKind::Float, 0.10, [4, 30], [4, 60]),
+    (FlawKind::Crease, 0.08, [150, 900], [16, 30]),
+    (FlawKind::StartMark, 0.06, [14, 50], [1, 1]),
+    (FlawKind::WeftCrack, 0.08, [5, 11], [80, 500]),
+    (FlawKind::DyeStain, 0.08, [24, 110], [24, 110]),
 ];
 
 /// Plans the web block by block.
@@ -47,38 +54,44 @@ impl Planting {
         Self { next_block: 0 }
     }
 
-    /// Adds the flaws that begin before `tick` to `flaws`, where they are not yet there.
+    /// Adds the flaws that begin before `line` to `flaws`, where they are not yet there.
     pub(super) fn plan_until(
         &mut self,
-        tick: i64,
+        line: i64,
         settings: &LoomSettings,
-        cloth: &Cloth,
+        layout: &Layout,
         flaws: &mut Vec<Flaw>,
     ) {
-        while self.next_block * BLOCK_LINES < tick {
-            plan_block(self.next_block, settings, cloth, flaws);
+        while self.next_block * BLOCK_LINES < line {
+            plan_block(self.next_block, settings, layout, flaws);
             self.next_block += 1;
         }
     }
 }
 
-fn plan_block(block: i64, settings: &LoomSettings, cloth: &Cloth, flaws: &mut Vec<Flaw>) {
+fn plan_block(block: i64, settings: &LoomSettings, layout: &Layout, flaws: &mut Vec<Flaw>) {
     let seed = hash(settings.seed, STREAM_PLANTING, block);
     let megapixels = f64::from(settings.width) * BLOCK_LINES as f64 / 1e6;
     let wished = settings.flaws_per_megapixel * megapixels;
     let one_more = f64::from(unit(seed, 0, 0)) < wished.fract();
     for number in 1..=wished as i64 + i64::from(one_more) {
         let placed = (0..N_TRIES)
-            .filter_map(|attempt| draw_lot(hash(seed, number, attempt), block, settings, cloth))
+            .filter_map(|attempt| draw_lot(hash(seed, number, attempt), block, settings, layout))
             .find(|flaw| flaws.iter().all(|other| apart(flaw, other)));
         flaws.extend(placed);
     }
 }
 
 /// One flaw of a random kind, size and place; `None` where it finds no room at all.
-fn draw_lot(seed: u64, block: i64, settings: &LoomSettings, cloth: &Cloth) -> Option<Flaw> {
-    let mut lot = unit(seed, 1, 0);
-    let (kind, _, lines, columns) = KINDS.iter().find(|(_, share, ..)| {
+fn draw_lot(seed: u64, block: i64, settings: &LoomSettings, layout: &Layout) -> Option<Flaw> {
+    let mut kinds = KINDS
+        .iter()
+        .filter(|(kind, ..)| settings.random_kinds.contains(kind));
+    let total: f32 = kinds.clone().map(|(_, share, ..)| share).sum();
+    // The basic kinds alone are drawn by their shares as they stand, whatever these sum to.
+    let is_basic = settings.random_kinds == FlawKind::BASIC;
+    let mut lot = unit(seed, 1, 0) * if is_basic { 1.0 } else { total };
+    let (kind, _, lines, columns) = kinds.find(|(_, share, ..)| {
         lot -= share;
         lot < 0.0
     })?;
@@ -89,8 +102,8 @@ fn draw_lot(seed: u64, block: i64, settings: &LoomSettings, cloth: &Cloth) -> Op
     let n_lines = within(3, lines[0], lines[1]);
     let n_columns = within(4, i64::from(columns[0]), i64::from(columns[1]));
 
-    let from = cloth.edges[0].map_or(0, |edge| edge as i64 + i64::from(FROM_EDGE));
-    let to = cloth.edges[1].map_or(i64::from(settings.width), |edge| {
+    let from = layout.edges[0].map_or(0, |edge| edge as i64 + i64::from(FROM_EDGE));
+    let to = layout.edges[1].map_or(i64::from(settings.width), |edge| {
         edge as i64 - i64::from(FROM_EDGE)
     });
     let left = if *kind == FlawKind::Selvedge {
@@ -103,18 +116,16 @@ fn draw_lot(seed: u64, block: i64, settings: &LoomSettings, cloth: &Cloth) -> Op
     };
     let contrast = settings.contrast * (0.8 + 0.4 * unit(seed, 6, 0));
     let columns = left as u32..(left + n_columns) as u32;
-    Flaw::place(cloth, *kind, start..start + n_lines, columns, contrast)
+    let lines = start..start + n_lines;
+    Flaw::place(settings, layout, *kind, lines, columns, contrast).ok()
 }
 
 fn apart(a: &Flaw, b: &Flaw) -> bool {
-    if matches!(
-        (a.kind, b.kind),
-        (FlawKind::EndOut, FlawKind::Mispick) | (FlawKind::Mispick, FlawKind::EndOut)
-    ) {
+    if a.kind.is_along() && b.kind.is_across() || a.kind.is_across() && b.kind.is_along() {
         return true;
     }
     let columns = |flaw: &Flaw| i64::from(flaw.columns.start)..i64::from(flaw.columns.end);
-    clear(&a.ticks, &b.ticks) || clear(&columns(a), &columns(b))
+    clear(&a.lines, &b.lines) || clear(&columns(a), &columns(b))
 }
 
 fn clear(a: &Range<i64>, b: &Range<i64>) -> bool {

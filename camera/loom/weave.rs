@@ -4,36 +4,43 @@
 //! settings ──▶ tables (once) ──▶ line y: yarns, pick ──▶ heights ──▶ brightness per column
 //! ```
 //!
-//! Warp and weft are two height fields; the higher one is seen, and what lies deep is
-//! dark. A yarn's thickness wanders along it, picks lie a little crooked, and the whole
-//! cloth drifts sideways under the camera. The lens blurs it a little. Brightness is a share of white paper; lamp and
-//! sensor come later. Each line depends on its tick alone.
+//! A yarn's thickness wanders along it, picks lie a little crooked, and the whole cloth drifts
+//! sideways under the camera; `surface` says which yarn is on top. The lens blurs it a little.
+//! Brightness is a share of white paper; lamp and sensor come later. A line of cloth depends on
+//! its number alone, and looks the same in every view of the web.
+
+use std::ops::Range;
 
 use super::flaws::Flaw;
-use super::noise::{eased, hash, signed, smooth, unit};
-use super::{Beside, LoomSettings, Weave};
+use super::layout::{Layout, MARGIN, N_PHASES, SELVEDGE_YARNS, STREAM_YARN};
+use super::noise::{eased, fill_smooth, hash, signed, smooth};
+use super::surface::{self, CRIMP, Line};
+use super::{Dyes, LoomSettings, Weave};
 
-/// The yarns of one web and the scratch to draw a line of them.
+/// The yarns of one view of a web and the scratch to draw a line of them.
 #[derive(Debug)]
 pub(super) struct Cloth {
-    seed: u64,
+    pub(super) layout: Layout,
     weave: Weave,
+    dyes: Option<Dyes>,
+    /// First column of the view, in columns of the web, and how many there are.
+    first_column: i64,
     width: usize,
-    weft_pitch: f64,
-    /// Left border of each warp yarn in cloth coordinates, and one past the last.
-    borders: Vec<f32>,
+    /// The first warp yarn that the view can show; what follows is kept from it on.
+    first_yarn: usize,
     /// Brightness of each warp yarn.
     yarn_gain: Vec<f32>,
-    /// Cloth coordinates of the two selvedges, where the camera sees them.
-    pub(super) edges: [Option<f32>; 2],
     tables: Vec<Table>,
     pick: Pick,
     thickness: Thickness,
     level: Vec<f32>,
     warp_level: Vec<f32>,
     warp_gain: Vec<f32>,
-    /// The last three lines as they are without the lens, each with its tick.
-    sharp: [(i64, Vec<f32>); 3],
+    /// The pick's own rows where a flaw changes them.
+    changed_crimp: Vec<f32>,
+    changed_thickness: Vec<f32>,
+    /// The last three lines as they are without the lens, each with its number.
+    sharp: [(i64, Vec<Vec<f32>>); 3],
     blurred: Vec<f32>,
 }
 
@@ -41,7 +48,8 @@ pub(super) struct Cloth {
 #[derive(Debug)]
 struct Table {
     yarn: Vec<u32>,
-    /// 1 on a warp yarn's ridge, 0 at its borders.
+    /// 1 on a warp yarn's ridge, 0 at its borders; for a knit the distance from the wale's
+    /// middle, 1 at its borders.
     across: Vec<f32>,
     /// How high the weft rides here, by class of pick.
     weft_crimp: Vec<Vec<f32>>,
@@ -68,79 +76,61 @@ struct Thickness {
     next: Vec<f32>,
 }
 
-/// What flaws do to the yarns of one line.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Missing {
-    /// A warp yarn, gone by this share.
+/// What a flaw does to the yarns of one line.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// A warp yarn rides this much higher, lower where negative.
     End(usize, f32),
-    /// The line's weft yarn, gone by this share.
-    Pick(f32),
+    /// The pick lies this much deeper.
+    Sunk(f32),
+    /// The pick rides this much higher over these columns of the web.
+    Raised(f32, Range<i64>),
+    /// The pick lies in the shed of the one before it, by this share.
+    Shed(f32),
 }
 
 /// How far the lens carries light beyond its pixel, in px and lines.
 pub(super) const BLUR_PX: u32 = 1;
-/// Fractions of a pixel that the drift is rounded to.
-const N_PHASES: usize = 8;
-/// Largest drift in px to either side, and the lines from one turn of it to the next.
-pub(super) const DRIFT_PX: f32 = 2.5;
-const DRIFT_LINES: f64 = 900.0;
-/// Columns beyond the frame that the tables hold for the drift.
-const MARGIN: usize = 4;
 
-/// How much higher a yarn rides over than under, and its roundness; 1 together.
-const CRIMP: f32 = 0.5;
-const ROUND: f32 = 0.5;
-/// Brightness of yarn of the warp against weft, and how fast it gets dark with depth.
-const WARP_COLOUR: f32 = 0.66;
+/// Brightness of yarn of the weft.
 const WEFT_COLOUR: f32 = 0.92;
-const DEPTH_DARK: f32 = 0.34;
-/// Steepness of the border between the yarn on top and the one below.
-const SHARP: f32 = 2.2;
 /// Thickness: length in px along a yarn over which it wanders, and by how much.
 const THICK_LINES: f64 = 26.0;
 const THICK_COLUMNS: f64 = 34.0;
 const THICK: f32 = 0.2;
-/// A selvedge: yarns that lie closer, and by how much.
-const SELVEDGE_YARNS: usize = 11;
-const SELVEDGE_PITCH: f32 = 0.72;
 /// Brightness of a selvedge and of the cloth right beside it.
 const SELVEDGE_GAIN: f32 = 1.07;
 const BESIDE_SELVEDGE: f32 = 0.93;
-/// Weft loops stand out of a selvedge by up to this many px.
-const LOOP_PX: f32 = 3.0;
 
-const STREAM_DRIFT: i64 = 1;
-const STREAM_YARN: i64 = 2;
+/// How much higher two picks in one shed ride.
+const DOUBLE_PICK_LIFT: f32 = 0.45;
+
 const STREAM_GAIN: i64 = 3;
 const STREAM_PICK: i64 = 4;
 const STREAM_PICK_GAIN: i64 = 5;
 const STREAM_SHADE: i64 = 6;
-const STREAM_LOOP: i64 = 7;
 
 impl Cloth {
-    pub(super) fn new(settings: &LoomSettings) -> Self {
-        let width = settings.width as usize;
-        let left = match settings.left {
-            Beside::Cloth => None,
-            Beside::DarkTable(px) | Beside::WhiteTable(px) => Some(px as f32),
-        };
-        let right = match settings.right {
-            Beside::Cloth => None,
-            Beside::DarkTable(px) | Beside::WhiteTable(px) => Some((width as f32) - px as f32),
-        };
-        let borders = yarn_borders(settings, left, right);
-        let n_yarns = borders.len() - 1;
-        let yarn_gain = (0..n_yarns as i64)
+    /// The yarns of `width` columns of the web from `first_column` on.
+    pub(super) fn new(settings: &LoomSettings, first_column: i64, width: usize) -> Self {
+        let layout = Layout::new(settings);
+        let margin = (MARGIN + 1) as f32;
+        let first_yarn = layout.yarn_at(first_column as f32 - margin);
+        let last_yarn = layout.yarn_at((first_column + width as i64) as f32 + margin);
+        let n_yarns = last_yarn + 1 - first_yarn;
+        let yarn_gain = (first_yarn as i64..)
+            .take(n_yarns)
             .map(|i| 1.0 + 0.07 * signed(settings.seed, STREAM_GAIN, i))
             .collect();
+        let n_planes = if settings.dyes.is_some() { 3 } else { 1 };
         let mut cloth = Self {
-            seed: settings.seed,
+            layout,
             weave: settings.weave,
+            dyes: settings.dyes,
+            first_column,
             width,
-            weft_pitch: f64::from(settings.weft_pitch_px),
-            borders,
+            first_yarn,
             yarn_gain,
-            edges: [left, right],
             tables: Vec::new(),
             pick: Pick {
                 idx: i64::MIN,
@@ -157,76 +147,20 @@ impl Cloth {
             level: vec![0.0; n_yarns],
             warp_level: vec![0.0; width],
             warp_gain: vec![0.0; width],
-            sharp: [(); 3].map(|()| (i64::MIN, vec![0.0; width])),
+            changed_crimp: vec![0.0; width],
+            changed_thickness: vec![0.0; width],
+            sharp: [(); 3].map(|()| (i64::MIN, vec![vec![0.0; width]; n_planes])),
             blurred: vec![0.0; width],
         };
         cloth.tables = (0..N_PHASES).map(|phase| cloth.table(phase)).collect();
         cloth
     }
 
-    /// Columns of the frame.
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
-    /// How far the cloth lies to the right at this line, in px, rounded to a phase.
-    pub(super) fn drift(&self, tick: i64) -> f32 {
-        let drift = DRIFT_PX * smooth(self.seed, STREAM_DRIFT, tick as f64 / DRIFT_LINES);
-        (drift * N_PHASES as f32).round() / N_PHASES as f32
-    }
-
-    /// Smallest and largest drift over some lines.
-    pub(super) fn drift_over(&self, ticks: &std::ops::Range<i64>) -> (f32, f32) {
-        // The drift is slow: what happens within 8 lines is less than a phase.
-        let steps = (ticks.start..ticks.end).step_by(8).chain([ticks.end - 1]);
-        steps
-            .map(|tick| self.drift(tick))
-            .fold((f32::MAX, f32::MIN), |(low, high), drift| {
-                (low.min(drift), high.max(drift))
-            })
-    }
-
-    /// The warp yarn under a cloth coordinate.
-    pub(super) fn yarn_at(&self, across: f32) -> usize {
-        let after = self.borders.partition_point(|&border| border <= across);
-        after.clamp(1, self.borders.len() - 1) - 1
-    }
-
-    /// Left and right border of a warp yarn in cloth coordinates.
-    pub(super) fn yarn_span(&self, yarn: usize) -> (f32, f32) {
-        (self.borders[yarn], self.borders[yarn + 1])
-    }
-
-    /// The pick that a line belongs to.
-    pub(super) fn pick_at(&self, tick: i64) -> i64 {
-        ((tick as f64 + 0.5) / self.weft_pitch).floor() as i64
-    }
-
-    /// The lines of the pick that this line belongs to.
-    pub(super) fn pick_lines(&self, tick: i64) -> std::ops::Range<i64> {
-        let pick = self.pick_at(tick);
-        let (mut start, mut end) = (tick, tick + 1);
-        while self.pick_at(start - 1) == pick {
-            start -= 1;
-        }
-        while self.pick_at(end) == pick {
-            end += 1;
-        }
-        start..end
-    }
-
-    /// How far the present pick's loop stands out at the left (0) or right (1) selvedge.
-    pub(super) fn loop_px(&self, side: usize, tick: i64) -> f32 {
-        let chance = unit(self.seed, STREAM_LOOP + side as i64, self.pick_at(tick));
-        // Most loops are tight, a few stand out.
-        LOOP_PX * chance.powi(4)
-    }
-
-    /// One line of yarns as the lens shows it, into `row`, `width` long. `flaws` holds at
-    /// least those that touch this line or a neighbouring one, and is the same in every
-    /// call for the same line.
-    pub(super) fn draw(&mut self, tick: i64, flaws: &[&Flaw], row: &mut [f32]) {
-        for line in tick - 1..=tick + 1 {
+    /// One line of yarns as the lens shows it, into `planes`, one for grey or three for
+    /// colours. `flaws` holds at least those that touch this line or a neighbouring one, and is
+    /// the same in every call for the same line.
+    pub(super) fn draw(&mut self, line: i64, flaws: &[&Flaw], planes: &mut [Vec<f32>]) {
+        for line in line - 1..=line + 1 {
             let slot = line.rem_euclid(3) as usize;
             if self.sharp[slot].0 != line {
                 let mut sharp = std::mem::take(&mut self.sharp[slot].1);
@@ -234,53 +168,100 @@ impl Cloth {
                 self.sharp[slot] = (line, sharp);
             }
         }
-        let [above, here, below] =
-            [tick - 1, tick, tick + 1].map(|line| &self.sharp[line.rem_euclid(3) as usize].1[..]);
         let n = self.width;
-        let lines = above[..n].iter().zip(&here[..n]).zip(&below[..n]);
-        for (sum, ((above, here), below)) in self.blurred[..n].iter_mut().zip(lines) {
-            *sum = 0.25 * (above + below) + 0.5 * here;
+        for (plane, row) in planes.iter_mut().enumerate() {
+            let [above, here, below] = [line - 1, line, line + 1]
+                .map(|line| &self.sharp[line.rem_euclid(3) as usize].1[plane][..]);
+            let lines = above[..n].iter().zip(&here[..n]).zip(&below[..n]);
+            for (sum, ((above, here), below)) in self.blurred[..n].iter_mut().zip(lines) {
+                *sum = 0.25 * (above + below) + 0.5 * here;
+            }
+            let (first, last) = (self.blurred[0], self.blurred[n - 1]);
+            for (value, three) in row[1..].iter_mut().zip(self.blurred.windows(3)) {
+                *value = 0.25 * (three[0] + three[2]) + 0.5 * three[1];
+            }
+            row[0] = 0.75 * first + 0.25 * self.blurred[1];
+            row[n - 1] = 0.75 * last + 0.25 * self.blurred[n - 2];
         }
-        let (first, last) = (self.blurred[0], self.blurred[n - 1]);
-        for (value, three) in row[1..].iter_mut().zip(self.blurred.windows(3)) {
-            *value = 0.25 * (three[0] + three[2]) + 0.5 * three[1];
-        }
-        row[0] = 0.75 * first + 0.25 * self.blurred[1];
-        row[n - 1] = 0.75 * last + 0.25 * self.blurred[n - 2];
     }
 
     /// Draws the yarns of one line without the lens.
-    fn draw_sharp(&mut self, tick: i64, flaws: &[&Flaw], row: &mut [f32]) {
-        self.set_pick(tick);
-        self.set_thickness(tick);
+    fn draw_sharp(&mut self, line: i64, flaws: &[&Flaw], planes: &mut [Vec<f32>]) {
+        self.set_pick(line);
+        self.set_thickness(line);
+        let half_pitch = (self.layout.weft_pitch / 2.0) as f32;
+        let along = (line as f64 + 0.5 - self.pick.centre) as f32 / half_pitch;
+        let n = self.width;
+        let drift = self.layout.drift(line);
+        let whole = drift.floor();
+        let phase = ((drift - whole) * N_PHASES as f32) as usize;
+        let seen = (MARGIN as f32 - whole) as usize..;
         let class_count = self.weave.repeat();
-        let half_pitch = (self.weft_pitch / 2.0) as f32;
-        let along = (tick as f64 + 0.5 - self.pick.centre) as f32 / half_pitch;
+        let class_of = |pick: i64| pick.rem_euclid(class_count as i64) as usize;
 
-        let mut ride = [0.0; 4];
+        let table = &self.tables[phase];
+        let usual = &table.weft_crimp[class_of(self.pick.idx)][seen.clone()][..n];
+        let mut crimp = usual;
+        let mut thickness = &self.pick.thickness[..n];
+        let (mut pick_sunk, mut ends) = (0.0, Vec::new());
+        let mut ride = [0.0; MOST_CLASSES];
         for (class, ride) in ride.iter_mut().enumerate().take(class_count) {
             *ride = CRIMP * self.warp_ride(class as i64, self.pick.idx, along / 2.0);
         }
-        let part = (tick as f64 / THICK_LINES).fract() as f32;
-        let thickness = self.thickness.here.iter().zip(&self.thickness.next);
-        for (i, (level, (here, next))) in self.level.iter_mut().zip(thickness).enumerate() {
-            *level = ride[i % class_count] + here + (next - here) * part;
-        }
-        let mut pick_sunk = 0.0;
-        for flaw in flaws.iter().filter(|flaw| flaw.holds(tick)) {
-            match flaw.missing() {
-                Some(Missing::End(yarn, share)) => self.level[yarn] -= 1.6 * share,
-                Some(Missing::Pick(share)) => pick_sunk = 1.6 * share,
-                None => {}
+        for change in flaws
+            .iter()
+            .filter(|flaw| flaw.holds(line))
+            .filter_map(|flaw| flaw.change())
+        {
+            match change {
+                Change::End(yarn, lift) => ends.push((yarn, lift)),
+                Change::Sunk(depth) => pick_sunk = depth,
+                Change::Raised(lift, columns) => {
+                    let rows = self.changed_thickness.iter_mut().zip(&self.pick.thickness);
+                    for (column, (changed, &usual)) in (self.first_column..).zip(rows) {
+                        *changed = usual + if columns.contains(&column) { lift } else { 0.0 };
+                    }
+                    thickness = &self.changed_thickness[..n];
+                }
+                // One yarn more in the same shed also stands out, and a knit has no shed.
+                Change::Shed(share) => {
+                    for (changed, &usual) in
+                        self.changed_thickness.iter_mut().zip(&self.pick.thickness)
+                    {
+                        *changed = usual + DOUBLE_PICK_LIFT * share;
+                    }
+                    thickness = &self.changed_thickness[..n];
+                    let share = share.min(1.0);
+                    let before = self.pick.idx - 1;
+                    let other = &table.weft_crimp[class_of(before)][seen.clone()][..n];
+                    for (changed, (a, b)) in
+                        self.changed_crimp.iter_mut().zip(usual.iter().zip(other))
+                    {
+                        *changed = a + (b - a) * share;
+                    }
+                    for (class, ride) in ride.iter_mut().enumerate().take(class_count) {
+                        let other = CRIMP * self.warp_ride(class as i64, before, along / 2.0);
+                        *ride += (other - *ride) * share;
+                    }
+                    crimp = &self.changed_crimp[..n];
+                }
             }
         }
 
-        let drift = self.drift(tick);
-        let whole = drift.floor();
-        let phase = ((drift - whole) * N_PHASES as f32) as usize;
-        let table = &self.tables[phase];
-        let seen = (MARGIN as f32 - whole) as usize..;
-        let yarns = &table.yarn[seen.clone()][..self.width];
+        let part = (line as f64 / THICK_LINES).fract() as f32;
+        let yarns = self.thickness.here.iter().zip(&self.thickness.next);
+        for (yarn, (level, (here, next))) in
+            (self.first_yarn..).zip(self.level.iter_mut().zip(yarns))
+        {
+            *level = ride[yarn % class_count] + here + (next - here) * part;
+        }
+        for (yarn, lift) in ends {
+            let local = yarn.checked_sub(self.first_yarn);
+            if let Some(level) = local.and_then(|local| self.level.get_mut(local)) {
+                *level += lift;
+            }
+        }
+        let yarns = &table.yarn[seen.clone()][..n];
         for ((level, gain), &yarn) in self
             .warp_level
             .iter_mut()
@@ -290,26 +271,20 @@ impl Cloth {
             *level = self.level[yarn as usize];
             *gain = self.yarn_gain[yarn as usize];
         }
-
-        let n = self.width;
-        let class = self.pick.idx.rem_euclid(class_count as i64) as usize;
-        let across = &table.across[seen.clone()][..n];
-        let crimp = &table.weft_crimp[class][seen.clone()][..n];
-        let selvedge = &table.selvedge[seen][..n];
-        let (level, gain) = (&self.warp_level[..n], &self.warp_gain[..n]);
-        let (offset, thickness) = (&self.pick.offset[..n], &self.pick.thickness[..n]);
-        let pick_gain = WEFT_COLOUR * self.pick.gain;
-        let per_px = 1.0 / half_pitch;
-        for (x, value) in row[..n].iter_mut().enumerate() {
-            let v = along - offset[x] * per_px;
-            let warp = level[x] + ROUND * across[x];
-            let weft = crimp[x] + ROUND * (1.0 - v * v) + thickness[x] - pick_sunk;
-            let on_top = (0.5 + (warp - weft) * SHARP).clamp(0.0, 1.0);
-            let height = weft + (warp - weft) * on_top;
-            let colour = pick_gain + (WARP_COLOUR * gain[x] - pick_gain) * on_top;
-            let shade = (DEPTH_DARK + (1.0 - DEPTH_DARK) * height).clamp(0.16, 1.2);
-            *value = colour * shade * selvedge[x];
-        }
+        let line = Line {
+            along,
+            per_px: 1.0 / half_pitch,
+            pick_gain: WEFT_COLOUR * self.pick.gain,
+            pick_sunk,
+            level: &self.warp_level[..n],
+            gain: &self.warp_gain[..n],
+            across: &table.across[seen.clone()][..n],
+            crimp,
+            offset: &self.pick.offset[..n],
+            thickness,
+            selvedge: &table.selvedge[seen][..n],
+        };
+        surface::paint(&line, self.weave, self.dyes.as_ref(), planes);
     }
 
     /// How high a warp yarn rides at `part` (-0.5..0.5) of a pick, -1..1.
@@ -328,50 +303,56 @@ impl Cloth {
         here + (next - here) * eased(part.abs().min(1.0))
     }
 
-    fn set_pick(&mut self, tick: i64) {
-        let idx = self.pick_at(tick);
+    fn set_pick(&mut self, line: i64) {
+        let idx = self.layout.pick_at(line);
         if self.pick.idx == idx {
             return;
         }
-        let seed = hash(self.seed, STREAM_PICK, idx);
+        let seed = hash(self.layout.seed, STREAM_PICK, idx);
         let jitter = f64::from(signed(seed, 0, 0)) * 0.07;
         self.pick.idx = idx;
-        self.pick.centre = (idx as f64 + 0.5 + jitter) * self.weft_pitch;
-        let shade = 0.025 * smooth(self.seed, STREAM_SHADE, idx as f64 / 60.0);
-        self.pick.gain = 1.0 + 0.05 * signed(self.seed, STREAM_PICK_GAIN, idx) + shade;
-        fill_smooth(hash(seed, 1, 0), 70.0, 0.35, &mut self.pick.offset);
+        self.pick.centre = (idx as f64 + 0.5 + jitter) * self.layout.weft_pitch;
+        let shade = 0.025 * smooth(self.layout.seed, STREAM_SHADE, idx as f64 / 60.0);
+        self.pick.gain = 1.0 + 0.05 * signed(self.layout.seed, STREAM_PICK_GAIN, idx) + shade;
+        let first = self.first_column;
+        fill_smooth(hash(seed, 1, 0), 70.0, 0.35, first, &mut self.pick.offset);
         fill_smooth(
             hash(seed, 2, 0),
             THICK_COLUMNS,
             THICK,
+            first,
             &mut self.pick.thickness,
         );
     }
 
-    fn set_thickness(&mut self, tick: i64) {
-        let knot = (tick as f64 / THICK_LINES).floor() as i64;
+    fn set_thickness(&mut self, line: i64) {
+        let knot = (line as f64 / THICK_LINES).floor() as i64;
         if self.thickness.knot == knot {
             return;
         }
         self.thickness.knot = knot;
-        let seed = hash(self.seed, STREAM_YARN, 0);
+        let seed = hash(self.layout.seed, STREAM_YARN, 0);
         for (values, knot) in [
             (&mut self.thickness.here, knot),
             (&mut self.thickness.next, knot + 1),
         ] {
-            for (i, value) in values.iter_mut().enumerate() {
-                *value = THICK * signed(seed, i as i64, knot);
+            for (yarn, value) in (self.first_yarn as i64..).zip(values) {
+                *value = THICK * signed(seed, yarn, knot);
             }
         }
     }
 
     fn table(&self, phase: usize) -> Table {
         let columns = self.width + 2 * MARGIN;
-        let place = |i: usize| i as f32 + 0.5 - MARGIN as f32 - phase as f32 / N_PHASES as f32;
+        let place = |i: usize| {
+            (self.first_column + i as i64) as f32 + 0.5
+                - MARGIN as f32
+                - phase as f32 / N_PHASES as f32
+        };
         let spans: Vec<(usize, f32)> = (0..columns)
             .map(|i| {
-                let yarn = self.yarn_at(place(i));
-                let (left, right) = self.yarn_span(yarn);
+                let yarn = self.layout.yarn_at(place(i));
+                let (left, right) = self.layout.yarn_span(yarn);
                 (yarn, (place(i) - left) / (right - left))
             })
             .collect();
@@ -392,12 +373,18 @@ impl Cloth {
                 spans.iter().map(crimp).collect()
             })
             .collect();
+        let local = |yarn: usize| (yarn - self.first_yarn).min(self.level.len() - 1) as u32;
+        let is_knit = self.weave == Weave::Knit;
+        let across = |&(_, part): &(usize, f32)| {
+            if is_knit {
+                (2.0 * part - 1.0).abs()
+            } else {
+                1.0 - (2.0 * part - 1.0).powi(2)
+            }
+        };
         Table {
-            yarn: spans.iter().map(|&(yarn, _)| yarn as u32).collect(),
-            across: spans
-                .iter()
-                .map(|&(_, part)| 1.0 - (2.0 * part - 1.0).powi(2))
-                .collect(),
+            yarn: spans.iter().map(|&(yarn, _)| local(yarn)).collect(),
+            across: spans.iter().map(across).collect(),
             weft_crimp,
             selvedge: (0..columns).map(|i| self.selvedge_gain(place(i))).collect(),
         }
@@ -408,8 +395,8 @@ impl Cloth {
         let zone = SELVEDGE_YARNS as f32 * 4.0;
         let mut gain = 1.0;
         for inwards in [
-            self.edges[0].map(|edge| across - edge),
-            self.edges[1].map(|edge| edge - across),
+            self.layout.edges[0].map(|edge| across - edge),
+            self.layout.edges[1].map(|edge| edge - across),
         ]
         .into_iter()
         .flatten()
@@ -425,56 +412,31 @@ impl Cloth {
     }
 }
 
+/// Most classes of yarn that any weave has.
+const MOST_CLASSES: usize = 5;
+
 impl Weave {
-    /// Yarns until the pattern repeats, in both directions; at most 4.
+    /// Yarns until the pattern repeats, in both directions.
     fn repeat(self) -> usize {
         match self {
-            Self::Plain => 2,
+            Self::Knit => 1,
+            Self::Plain | Self::Mesh => 2,
             Self::Twill21 => 3,
             Self::Twill31 => 4,
+            Self::Satin5 => MOST_CLASSES,
         }
     }
 
     /// True where the warp is seen. The twills float the weft, as the face of a lining
-    /// does, and climb to the right.
+    /// does, and climb to the right; the satin floats the warp.
     fn warp_is_up(self, yarn: i64, pick: i64) -> bool {
-        (yarn + pick).rem_euclid(self.repeat() as i64) == 0
-    }
-}
-
-/// Borders of the warp yarns over the whole sight and the drift, denser at a selvedge.
-fn yarn_borders(settings: &LoomSettings, left: Option<f32>, right: Option<f32>) -> Vec<f32> {
-    let beyond = (2 * MARGIN) as f32;
-    let end = settings.width as f32 + beyond;
-    let pitch = settings.warp_pitch_px;
-    let zone = SELVEDGE_YARNS as f32 * pitch * SELVEDGE_PITCH;
-    let mut border = -beyond;
-    let mut borders = vec![border];
-    while border < end {
-        let in_selvedge = left.is_some_and(|edge| border < edge + zone)
-            || right.is_some_and(|edge| border > edge - zone);
-        let jitter = 0.09 * signed(settings.seed, STREAM_YARN, borders.len() as i64);
-        border += pitch * (1.0 + jitter) * if in_selvedge { SELVEDGE_PITCH } else { 1.0 };
-        borders.push(border);
-    }
-    borders
-}
-
-/// Smooth noise along a row: a knot every `spacing` columns, in `-size..size`.
-fn fill_smooth(seed: u64, spacing: f64, size: f32, row: &mut [f32]) {
-    let n_knots = (row.len() as f64 / spacing) as usize + 2;
-    let mut here = size * signed(seed, 0, 0);
-    for knot in 0..n_knots {
-        let next = size * signed(seed, 0, knot as i64 + 1);
-        let start = (knot as f64 * spacing).ceil() as usize;
-        let end = (((knot + 1) as f64 * spacing).ceil() as usize).min(row.len());
-        let slope = (next - here) / spacing as f32;
-        let first = here + slope * (start as f64 - knot as f64 * spacing) as f32;
-        if start < end {
-            for (i, value) in row[start..end].iter_mut().enumerate() {
-                *value = first + slope * i as f32;
+        let repeat = self.repeat() as i64;
+        match self {
+            Self::Plain | Self::Mesh | Self::Twill21 | Self::Twill31 => {
+                (yarn + pick).rem_euclid(repeat) == 0
             }
+            Self::Satin5 => (yarn + 2 * pick).rem_euclid(repeat) != 0,
+            Self::Knit => false,
         }
-        here = next;
     }
 }
