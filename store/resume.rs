@@ -10,6 +10,7 @@
 //! the run was before. What the cloth did meanwhile is not known here: the gap is the pipeline's.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::append::{EventSeverity, NewEvent, append_event};
 use crate::database::{Database, transaction};
@@ -19,6 +20,11 @@ use crate::{Store, StoreError, now_us};
 
 /// The kind of the event that tells of a resumed run.
 pub const RESUMED: &str = "resumed";
+
+/// How long a server may take to notice that a process on its own machine is dead, and how long
+/// between two tries.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
+const NOTICE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A run that goes on, and how far it had come.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +58,12 @@ impl Store {
         let database = &*self.database;
         // What is not there, or is done, is not held first.
         refuse_done(&known_run(database, run)?)?;
-        if !database.hold(run)? {
-            return Err(StoreError::RunHeld { run });
+        let since = Instant::now();
+        while !database.hold(run)? {
+            if since.elapsed() >= NOTICE_PATIENCE {
+                return Err(StoreError::RunHeld { run });
+            }
+            std::thread::sleep(NOTICE_PAUSE);
         }
         let resumed = transaction(database, |database| resume(database, run));
         if resumed.is_err() {

@@ -94,23 +94,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.lock");
         let n_holders = std::sync::atomic::AtomicUsize::new(0);
-        let n_held = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..500 {
+                    let mut n_held = 0;
+                    while n_held < 50 {
                         let Some(held) = LockFile::take(&path).unwrap() else {
+                            std::thread::yield_now();
                             continue;
                         };
                         let order = std::sync::atomic::Ordering::SeqCst;
                         assert_eq!(n_holders.fetch_add(1, order), 0);
-                        n_held.fetch_add(1, order);
+                        n_held += 1;
                         n_holders.fetch_sub(1, order);
                         held.release().unwrap();
                     }
                 });
             }
         });
-        assert!(n_held.into_inner() >= 500, "somebody always gets it");
     }
 }

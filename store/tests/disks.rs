@@ -14,15 +14,17 @@ use store::{Batch, Store, StoreError};
 
 use crate::cloth::{begun, covers, crop, gap, hole, inspected, name, rect};
 use crate::not_run;
+use crate::servers::on_both;
 
 /// Names the mounted folder that the child works in.
 pub(crate) const MOUNT_OF_CHILD: &str = "SELVEDGE_TEST_MOUNT";
 
 #[test]
 fn a_look_only_store_refuses_every_writer() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("selvedge.db");
-    let url = path.to_str().unwrap();
+    on_both(check_a_look_only_store);
+}
+
+fn check_a_look_only_store(url: &str) {
     let mut writer = Store::open(url).unwrap();
     let run = begun(&mut writer, "R-1");
     let mut store = Store::open_existing(url).unwrap();

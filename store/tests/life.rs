@@ -8,15 +8,15 @@ use store::{
 use crate::cloth::{
     begun, beside, covers, crop, digest, done, gap, hole, inspected, mm, model, name, new_run, rect,
 };
+use crate::servers::on_both;
 
 #[test]
-fn a_life_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    check_a_whole_life(folder.path().join("selvedge.db").to_str().unwrap());
+fn a_whole_life_on_either_server() {
+    on_both(check_a_whole_life);
 }
 
 /// Everything that the store promises, on an empty database.
-pub(crate) fn check_a_whole_life(url: &str) {
+fn check_a_whole_life(url: &str) {
     let mut store = Store::open(url).unwrap();
     check_models(&mut store);
     check_hostile_names(&mut store);
@@ -333,7 +333,12 @@ fn check_rolls_of_one_number(store: &mut Store) {
 
 #[test]
 fn cells_are_joined_only_where_nothing_changed() {
-    let mut store = Store::open(":memory:").unwrap();
+    check_joined_cells(":memory:");
+    on_both(check_joined_cells);
+}
+
+fn check_joined_cells(url: &str) {
+    let mut store = Store::open(url).unwrap();
     let run = begun(&mut store, "joined");
     let cells = vec![
         inspected(rect(0, 10, 0, 5)),

@@ -1,5 +1,10 @@
-//! The store seen from outside: a whole life on every server, opening, kills, full and read-only
-//! disks.
+//! The store seen from outside: a whole life on either server, opening, resuming, kills, stalls,
+//! full, failing and read-only disks.
+//!
+//! What must hold anywhere runs on SQLite and on PostgreSQL (`servers::on_both`). Only on SQLite:
+//! `disks` and `faults`, because a server's disk is not the station's; file names, file bytes and
+//! committed schemas in `opening`, because a server has no file of ours; `:memory:`. Only on
+//! PostgreSQL: `postgres`, a server that goes away.
 //!
 //! A child process is this same program started again with an environment variable that names its
 //! task; the test that is its entry does nothing otherwise.
@@ -8,6 +13,7 @@
 
 mod cloth;
 mod disks;
+mod faults;
 mod killed;
 mod life;
 mod opening;
@@ -15,6 +21,7 @@ mod postgres;
 mod readers;
 mod resume;
 mod servers;
+mod stalls;
 
 use std::io::{Write, stderr};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use store::{SCHEMA_VERSION, Store, StoreError};
 
-use crate::cloth::{begun, hole, name};
+use crate::cloth::{begun, hole};
+use crate::servers::{on_both, on_postgres, psql};
 
 #[test]
 fn a_newer_store_is_refused_with_both_versions_and_left_alone() {
@@ -142,24 +143,48 @@ fn odd_file_names_are_files() {
 #[test]
 fn many_may_make_the_same_store_at_once() {
     for _ in 0..5 {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("selvedge.db");
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let mut store = Store::open(path.to_str().unwrap()).unwrap();
-                    store.ensure_article(&name("twill")).unwrap();
-                });
-            }
+        on_both(|url| {
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        let mut store = Store::open(url).unwrap();
+                        begun(&mut store, "R-1");
+                    });
+                }
+            });
+            let store = Store::open_existing(url).unwrap();
+            assert_eq!(store.articles().unwrap().len(), 1);
+            let rolls = store.rolls().unwrap();
+            assert_eq!((rolls.len(), rolls[0].n_runs), (1, 8), "one piece of cloth");
         });
-        assert_eq!(
-            Store::open_existing(path.to_str().unwrap())
-                .unwrap()
-                .articles()
-                .unwrap()
-                .len(),
-            1
+    }
+}
+
+#[test]
+fn what_is_no_store_of_this_version_is_left_alone_on_postgresql_too() {
+    let Some(url) = on_postgres() else {
+        return;
+    };
+    psql(&url, "CREATE TABLE orders (n INTEGER)");
+    for refused in [refusal(&url), look_refusal(&url)] {
+        assert!(
+            matches!(refused, StoreError::NotAStore { .. }),
+            "{refused:?}"
         );
+        assert!(refused.to_string().contains("orders"), "{refused}");
+    }
+    assert_eq!(psql(&url, "SELECT COUNT(*) FROM orders"), "0");
+
+    let url = on_postgres().unwrap();
+    assert!(matches!(look_refusal(&url), StoreError::NotAStore { .. }));
+    Store::open(&url).unwrap();
+    let version = SCHEMA_VERSION + 1;
+    psql(
+        &url,
+        &format!("INSERT INTO selvedge_schema VALUES ({version}, 0)"),
+    );
+    for refused in [refusal(&url), look_refusal(&url)] {
+        assert!(matches!(refused, StoreError::Newer { .. }), "{refused:?}");
     }
 }
 

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Batch, Store};
 
 use crate::cloth::{begun, hole, inspected, name, rect};
+use crate::servers::on_both;
 
 const N_APPENDS: i64 = 200;
 
 #[test]
 fn a_reader_sees_whole_batches_while_the_line_writes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("selvedge.db");
-    let url = path.to_str().unwrap();
+    on_both(check_readers);
+}
+
+fn check_readers(url: &str) {
     let mut writer = Store::open(url).unwrap();
     let run = begun(&mut writer, "R-1");
     let ended = AtomicBool::new(false);

@@ -154,12 +154,7 @@ fn a_killed_writer_is_told_from_one_that_lives() {
         );
         child.kill().unwrap();
         child.wait().unwrap();
-        // A server notices that its client is gone when it next listens to it.
-        let since = std::time::Instant::now();
-        while let Err(refused) = store.resume_run(run) {
-            assert!(matches!(refused, StoreError::RunHeld { .. }), "{refused:?}");
-            assert!(since.elapsed().as_secs() < 10, "still held by the dead");
-        }
+        store.resume_run(run).unwrap();
         store.finish_run(run, &done(0, 0)).unwrap();
     });
 }
