@@ -16,6 +16,8 @@ mod pictures;
 
 mod line;
 
+mod kills;
+
 mod commands;
 
 mod bad;

@@ -1,0 +1,267 @@
+//! The whole line killed at random moments: the store tells the truth, and the roll goes on.
+//!
+//! ```text
+//! child: loom ─▶ line ─▶ record ─▶ store, then announced ─▶ log       parent: waits ─▶ kill -9
+//!                                                                             ─▶ log against store
+//! ```
+//!
+//! The child is this program started again. What it announced stands in a log outside the store;
+//! a run of the same cloth that nobody killed says which flaws there are. After each kill the run
+//! is resumed and its rest entered as a gap. `SELVEDGE_TEST_SEED` draws the same moments again.
+
+use std::fs::OpenOptions;
+use std::io::{Write, stderr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use camera::{FlawKind, LoomSettings};
+use selvedge::inspect::{Inspection, inspect};
+use selvedge::record::Written;
+use store::{
+    Batch, CoverState, CoverageCell, EndState, FlawId, Name, Rect, RunEnd, RunState, Store,
+};
+
+use crate::texture::{TextureArticle, good_cloth, loom, station};
+use crate::told::{Told, inspected, overlap, store_at};
+
+/// Name the store that the child writes, and the log of what it announced.
+const STORE_OF_CHILD: &str = "SELVEDGE_TEST_KILLS_STORE";
+const LOG_OF_CHILD: &str = "SELVEDGE_TEST_KILLS_LOG";
+const SEED: &str = "SELVEDGE_TEST_SEED";
+const N_KILLS: usize = 20;
+const ROLL: &str = "4711";
+
+/// Cloth with a flaw in most frames, two of them running over several.
+fn cloth() -> LoomSettings {
+    let mut settings = good_cloth(7);
+    settings.n_frames = Some(24);
+    for nth in 0..12 {
+        let first = nth * 256 + 40;
+        settings = settings.with_flaw(FlawKind::Hole, first..first + 40, 200..240, 3.0);
+    }
+    settings
+        .with_flaw(FlawKind::Stain, 700..1160, 380..400, 4.0)
+        .with_flaw(FlawKind::Stain, 2000..2500, 500..520, 4.0)
+}
+
+#[test]
+fn a_killed_line_leaves_a_true_store_and_its_roll_goes_on() {
+    let taught = TextureArticle::taught();
+    let whole = inspected(
+        &taught.article,
+        &station(),
+        taught.scorers(1),
+        loom(cloth()),
+        &AtomicBool::new(false),
+    );
+    whole.assert_adds_up();
+    assert!(whole.flaws.len() >= 12, "{:?}", whole.boxes());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("selvedge.db");
+    let url = path.to_str().unwrap();
+    drop(store_at(url, &taught.article));
+    let mut moments = Moments::drawn();
+    let life = life_of_a_line(url, &folder.path().join("first"));
+    resume(url, &whole);
+    let (mut n_announced, mut n_half) = (0, 0);
+    for nth in 0..N_KILLS {
+        let log = folder.path().join(format!("log{nth}"));
+        let mut child = line(url, &log);
+        // Not to wait for anything: the length of this sleep is what is tried out.
+        std::thread::sleep(moments.within(life));
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "kill {nth} came too late");
+
+        let announced = announced(&log);
+        n_announced += announced.len();
+        n_half += usize::from(check(url, &announced, &whole));
+        resume(url, &whole);
+    }
+    assert!(
+        n_announced > N_KILLS && n_half > N_KILLS / 4,
+        "{n_announced} flaws announced, {n_half} rolls cut off: the kills were no test"
+    );
+}
+
+/// The flaws that were announced are in the store, and each is one that is there; no cloth is
+/// called inspected whose flaw is missing. Whether the latest run is cut off.
+fn check(url: &str, announced: &[FlawId], whole: &Told) -> bool {
+    let store = Store::open_existing(url).unwrap();
+    let runs = store.runs_of(&Name::new(ROLL).unwrap()).unwrap();
+    let kept: Vec<FlawId> = runs
+        .iter()
+        .flat_map(|run| store.flaws(run.id).unwrap())
+        .map(|flaw| flaw.id)
+        .collect();
+    for id in announced {
+        assert!(kept.contains(id), "{id} was announced and is lost");
+    }
+    let told = Told::of(&store, runs[0].id);
+    for flaw in &told.flaws {
+        let n = |among: &Told| among.flaws.iter().filter(|other| *other == flaw).count();
+        // A kill changes no flaw and doubles none.
+        assert_eq!((n(&told), n(whole)), (1, 1), "{:?}", told.boxes());
+    }
+    let inspected: Vec<&CoverageCell> = told
+        .coverage
+        .iter()
+        .filter(|cell| cell.state == CoverState::Inspected)
+        .collect();
+    for flaw in &whole.flaws {
+        let is_covered = inspected.iter().any(|cell| overlap(&cell.rect, &flaw.rect));
+        let is_kept = told.flaws.contains(flaw);
+        assert!(
+            is_kept || !is_covered,
+            "inspected without its flaw at {:?}",
+            flaw.rect
+        );
+    }
+    told.state == RunState::Running
+}
+
+/// Goes on with the latest run if it was cut off: what is left of the roll was not looked at.
+fn resume(url: &str, whole: &Told) {
+    let mut store = Store::open(url).unwrap();
+    let Some(cut_off) = store.resumable(&Name::new(ROLL).unwrap()).unwrap() else {
+        return;
+    };
+    let resumed = store.resume_run(cut_off.id).unwrap();
+    let end = resumed.covered_um.map_or(0, |covered| covered.end);
+    if end < whole.length_um {
+        let rect = Rect::new(end..whole.length_um, 0..whole.width_um).unwrap();
+        let gap = CoverageCell {
+            rect,
+            state: CoverState::Gap("power_cut".to_owned()),
+        };
+        let batch = Batch {
+            coverage: vec![gap],
+            ..Batch::default()
+        };
+        store.append(cut_off.id, &batch).unwrap();
+    }
+    let ended = RunEnd {
+        length_um: whole.length_um,
+        width_um: whole.width_um,
+        state: EndState::Done,
+        message: None,
+    };
+    store.finish_run(cut_off.id, &ended).unwrap();
+    let told = Told::of(&store, cut_off.id);
+    told.assert_adds_up();
+    assert!(told.events.iter().any(|(kind, ..)| kind == store::RESUMED));
+}
+
+/// How long the line takes from its first frame to the end of its first roll.
+fn life_of_a_line(url: &str, log: &Path) -> Duration {
+    let mut child = line(url, log);
+    let since = Instant::now();
+    while !says(log, "ended") {
+        assert!(child.try_wait().unwrap().is_none(), "the line ended");
+        std::thread::yield_now();
+    }
+    let life = since.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    life
+}
+
+/// A line that is about to begin a roll.
+fn line(url: &str, log: &Path) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kills::the_child_inspects_until_it_is_killed"])
+        .env(STORE_OF_CHILD, url)
+        .env(LOG_OF_CHILD, log)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !says(log, "begins") {
+        assert!(child.try_wait().unwrap().is_none(), "the line ended");
+        std::thread::yield_now();
+    }
+    child
+}
+
+#[test]
+fn the_child_inspects_until_it_is_killed() {
+    let Ok(url) = std::env::var(STORE_OF_CHILD) else {
+        return;
+    };
+    let taught = TextureArticle::taught();
+    let log = std::env::var_os(LOG_OF_CHILD).unwrap();
+    let mut log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .unwrap();
+    // Each line is one call of the system, which a kill cannot take back.
+    let mut say = move |line: String| log.write_all(format!("{line}\n").as_bytes()).unwrap();
+    say("begins".to_owned());
+    loop {
+        let inspection = Inspection {
+            roll: Name::new(ROLL).unwrap(),
+            article: Name::new(&taught.article.passport().article).unwrap(),
+            model: &taught.article,
+            station: &station(),
+            sources: vec![loom(cloth())],
+            scorers: taught.scorers(1),
+            runtime_version: "test".to_owned(),
+            device: "test".to_owned(),
+            stop: &AtomicBool::new(false),
+        };
+        let store = Store::open(&url).unwrap();
+        let mut announce = |written: Written<'_>| match written {
+            Written::Flaw(id, _) => say(format!("flaw {id}")),
+            Written::Page { .. } => {}
+        };
+        inspect(inspection, store, &mut announce, &mut || {}).unwrap();
+        say("ended".to_owned());
+    }
+}
+
+fn announced(log: &Path) -> Vec<FlawId> {
+    let text = std::fs::read_to_string(log).unwrap();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("flaw "))
+        .map(|id| id.parse().unwrap())
+        .collect()
+}
+
+fn says(log: &Path, line: &str) -> bool {
+    std::fs::read_to_string(log).is_ok_and(|text| text.lines().any(|said| said == line))
+}
+
+/// Random moments; says how to draw them again when the test fails.
+struct Moments {
+    seed: u64,
+    state: u64,
+}
+
+impl Moments {
+    fn drawn() -> Self {
+        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
+        let seed = given.unwrap_or_else(|| store::now_us() as u64).max(1);
+        Self { seed, state: seed }
+    }
+
+    /// Uniform from nothing to `all`.
+    fn within(&mut self, all: Duration) -> Duration {
+        // An xorshift generator: any will do.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        all.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
+impl Drop for Moments {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut out = stderr();
+            writeln!(out, "the moments were drawn with {SEED}={}", self.seed).unwrap();
+        }
+    }
+}
