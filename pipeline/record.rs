@@ -211,3 +211,73 @@ fn crop(cutout: &Cutout) -> Crop {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch of one flaw with a picture.
+    fn batch() -> Batch {
+        let cutout = Cutout {
+            png: vec![1],
+            lane: 0,
+            frame: 7,
+            x: 0,
+            y: 0,
+            width: 1,
+            height: 1,
+            margin: 0,
+        };
+        let flaw = NewFlaw {
+            class: "hole".to_owned(),
+            rect: Rect::new(0..1, 0..1).unwrap(),
+            length_um: 1,
+            area_um2: 1,
+            score: 2.0,
+            severity: "severe".to_owned(),
+            found_at_us: 0,
+            crop: Some(NewCrop::Kept(crop(&cutout))),
+        };
+        Batch {
+            flaws: vec![flaw],
+            ..Batch::default()
+        }
+    }
+
+    /// Writes a batch to a store that refuses it like this at first; how often it was asked, and
+    /// what the batch had become.
+    fn written(refusals: &[fn(String) -> StoreError]) -> (usize, Batch, bool) {
+        let (mut asked, mut batch) = (0, batch());
+        let done = write(&mut batch, &mut room::Room::default(), &mut |_| {
+            asked += 1;
+            match refusals.get(asked - 1) {
+                Some(refusal) => Err(refusal("selvedge.db".to_owned())),
+                None => Ok(Vec::new()),
+            }
+        });
+        (asked, batch, done.is_ok())
+    }
+
+    const BUSY: fn(String) -> StoreError = |store| StoreError::Busy {
+        store,
+        waited_millis: 5000,
+    };
+    const FULL: fn(String) -> StoreError = |store| StoreError::DiskFull { store };
+
+    #[test]
+    fn a_locked_store_is_asked_again_with_everything() {
+        assert_eq!(written(&[BUSY, BUSY]), (3, batch(), true));
+    }
+
+    #[test]
+    fn a_full_disk_is_asked_once_more_without_pictures_and_then_ends_the_roll() {
+        let (asked, written_batch, is_done) = written(&[FULL]);
+        assert_eq!((asked, is_done), (2, true));
+        let crop = &written_batch.flaws[0].crop;
+        assert!(matches!(crop, Some(NewCrop::LeftOut { .. })), "{crop:?}");
+        assert_eq!(written_batch.events[0].kind, "crops_dropped");
+
+        let (asked, _, is_done) = written(&[FULL, FULL]);
+        assert_eq!((asked, is_done), (2, false));
+    }
+}

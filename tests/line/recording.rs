@@ -1,16 +1,20 @@
 //! The recorder: what is written in one transaction is chance, what is in the store is not.
 
+use std::process::Command;
+use std::sync::Arc;
+
 use calibration::{Um, WebRect};
 use crossbeam::channel::bounded;
 use proptest::prelude::*;
-use selvedge::record::{Event, Page, record};
+use selvedge::record::{CROPS_RESERVE_BYTES, Event, Page, Written, record};
 use selvedge::roll::{Cover, CoverState};
-use selvedge::stitch::Flaw;
+use selvedge::stitch::{Cutout, Flaw};
 use selvedge::tiles::GapReason;
 use store::{EventSeverity, NewRun, RollChoice, Store};
 
+use crate::not_run;
 use crate::texture::{MM_PER_PX, TextureArticle};
-use crate::told::{Told, store_with};
+use crate::told::{Told, store_at, store_with};
 
 proptest! {
     #[test]
@@ -21,6 +25,88 @@ proptest! {
         let n_pages = cuts.iter().sum();
         prop_assert_eq!(recorded(n_pages, seed, &cuts), recorded(n_pages, seed, &[n_pages]));
     }
+}
+
+/// Names the mounted folder that the child works in.
+const MOUNT_OF_CHILD: &str = "SELVEDGE_TEST_RECORDING_MOUNT";
+
+#[test]
+fn when_space_ends_pictures_are_left_out_and_flaws_are_not() {
+    let may_mount = Command::new("unshare").args(["--mount", "true"]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        not_run("this process may not mount a disk of its own; run as root");
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    // Smaller than what is kept free for flaws, though most of it is free.
+    let script = r#"mount -t tmpfs -o size=16m none "$1" || exit 77; shift; exec "$@""#;
+    let child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(disk.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "line::recording::child_on_a_small_disk"])
+        .env(MOUNT_OF_CHILD, disk.path())
+        .output()
+        .unwrap();
+    if child.status.code() == Some(77) {
+        not_run("this process may not mount a tmpfs");
+        return;
+    }
+    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn child_on_a_small_disk() {
+    let Ok(disk) = std::env::var(MOUNT_OF_CHILD) else {
+        return;
+    };
+    let article = &TextureArticle::taught().article;
+    let mut store = store_at(&format!("{disk}/selvedge.db"), article);
+    assert!(store.free_bytes().unwrap().unwrap() < CROPS_RESERVE_BYTES);
+    let run = begun(&mut store, article);
+    let n_flaws = 5;
+    let cutout = Arc::new(Cutout {
+        png: vec![7; 1000],
+        lane: 0,
+        frame: 77,
+        x: 1,
+        y: 2,
+        width: 3,
+        height: 4,
+        margin: 0,
+    });
+    let mut ids = Vec::new();
+    for nth in 0..n_flaws {
+        let (pages, pages_rx) = bounded(1);
+        let mut page = page(nth, 0);
+        page.flaws = vec![(flaw(nth, Some(Arc::clone(&cutout))), Um(10_000))];
+        pages.send(page).unwrap();
+        drop(pages);
+        record(&mut store, run, &pages_rx, &mut |written| match written {
+            Written::Flaw(id, _) => ids.push(id),
+            Written::Page { is_empty, .. } => assert!(!is_empty),
+        })
+        .unwrap();
+    }
+    let kept: Vec<_> = store.flaws(run).unwrap().iter().map(|f| f.id).collect();
+    assert_eq!((kept, ids.len() as i64), (ids.clone(), n_flaws));
+    assert_eq!(store.crops_left_out(run).unwrap(), n_flaws);
+    for id in ids {
+        assert_eq!(store.crop(id).unwrap(), None);
+        let left_out = store.crop_left_out(id).unwrap().unwrap();
+        assert_eq!(
+            left_out.place.frame, 77,
+            "where the picture would have been"
+        );
+        assert!(left_out.why.contains("expected at least 256 MiB"));
+    }
+    let events = store.events(run).unwrap();
+    let told = events.iter().filter(|event| event.kind == "crops_dropped");
+    assert!(told.count() > 0);
 }
 
 /// The store after `n_pages` pages that were written in groups of these sizes.
@@ -51,12 +137,6 @@ fn page(nth: i64, seed: u64) -> Page {
         1 => CoverState::Beside,
         _ => CoverState::Inspected,
     };
-    let flaw = Flaw {
-        rect: rect(nth * 1000, 500, 3000, 500),
-        area_um2: 250_000,
-        score: 1.5,
-        crop: None,
-    };
     let event = Event {
         kind: "overload",
         severity: EventSeverity::Warning,
@@ -66,11 +146,21 @@ fn page(nth: i64, seed: u64) -> Page {
         exposed_at: None,
         coverage: vec![Cover { rect: band, state }],
         flaws: (draw == 2)
-            .then_some((flaw, Um(10_000)))
+            .then(|| (flaw(nth, None), Um(10_000)))
             .into_iter()
             .collect(),
         candidates: (draw == 3).then_some((band, 0.8)).into_iter().collect(),
         events: (draw == 0).then_some(event).into_iter().collect(),
+    }
+}
+
+/// A flaw on the `nth` page.
+fn flaw(nth: i64, crop: Option<Arc<Cutout>>) -> Flaw {
+    Flaw {
+        rect: rect(nth * 1000, 500, 3000, 500),
+        area_um2: 250_000,
+        score: 1.5,
+        crop,
     }
 }
 
