@@ -1,8 +1,10 @@
 //! The tiler: joints, rims, order, and that every cell is kept once.
 
+use super::window::mirror;
 use super::*;
 use crate::config::LIGHT_LIMITS;
 use camera::{Beside, Loom, LoomSettings, Pool, Source};
+use models::TILE_STEP_PX;
 use ndarray::s;
 
 fn correction(joints: Joints) -> Correction {

@@ -1,0 +1,102 @@
+//! Windows of evened frames: what a tile sees.
+//!
+//! ```text
+//! frame before │ frame │ frame after ─▶ Rows ─▶ window (kept part and what surrounds it)
+//! ```
+//!
+//! Where nothing joins, and beyond both sides, a window holds the mirror image. A window is
+//! copied and the frames stay; nothing is remembered. What joins is decided elsewhere.
+
+use calibration::EvenFrame;
+use models::{HALO_PX, TILE_STEP_PX};
+use ndarray::Array3;
+
+/// A frame's rows with those of its joined neighbours.
+pub(super) struct Rows<'a> {
+    pub(super) before: Option<&'a EvenFrame>,
+    pub(super) frame: &'a EvenFrame,
+    pub(super) next: Option<&'a EvenFrame>,
+}
+
+impl Rows<'_> {
+    /// `height` × `width` pixels from `(top, left)`, with [`HALO_PX`] around them.
+    pub(super) fn window(
+        &self,
+        top: usize,
+        left: usize,
+        height: usize,
+        width: usize,
+    ) -> Array3<f32> {
+        let planes = self.frame.planes.len_of(ndarray::Axis(0));
+        let (full_height, full_width) = (height + 2 * HALO_PX, width + 2 * HALO_PX);
+        let mut pixels = Vec::with_capacity(planes * full_height * full_width);
+        let frame_width = self.frame.width();
+        let inside = left.saturating_sub(HALO_PX)..(left + width + HALO_PX).min(frame_width);
+        let first = left as isize - HALO_PX as isize;
+        let n_before = (inside.start as isize - first) as usize;
+        let n_behind = full_width - n_before - inside.len();
+        for plane in 0..planes {
+            for row in 0..full_height {
+                let at = (top + row) as isize - HALO_PX as isize;
+                let from = self.row(plane, at);
+                let mirrored = |col: isize| from[mirror(col, frame_width)];
+                pixels.extend((0..n_before).map(|i| mirrored(first + i as isize)));
+                pixels.extend_from_slice(&from[inside.clone()]);
+                pixels.extend((0..n_behind).map(|i| mirrored((inside.end + i) as isize)));
+            }
+        }
+        Array3::from_shape_vec((planes, full_height, full_width), pixels)
+            .expect("every row was pushed in full")
+    }
+
+    /// A row by its place relative to the frame's first one.
+    fn row(&self, plane: usize, at: isize) -> &[f32] {
+        let height = self.frame.height();
+        let (frame, row) = match (usize::try_from(at), self.before, self.next) {
+            (Err(_), Some(before), _) => {
+                let from_end = before.height() as isize + at;
+                (before, mirror(from_end, before.height()))
+            }
+            (Ok(row), _, Some(next)) if row >= height => {
+                (next, mirror((row - height) as isize, next.height()))
+            }
+            _ => (self.frame, mirror(at, height)),
+        };
+        let width = frame.width();
+        let planes = frame
+            .planes
+            .as_slice()
+            .expect("evened planes are in standard layout");
+        &planes[(plane * frame.height() + row) * width..][..width]
+    }
+}
+
+/// Index `at` into `n` things that are mirrored at both ends, over and over; the end itself
+/// is not repeated.
+pub(super) fn mirror(at: isize, n: usize) -> usize {
+    if n <= 1 {
+        return 0;
+    }
+    let period = 2 * (n as isize - 1);
+    let at = at.rem_euclid(period);
+    at.min(period - at) as usize
+}
+
+/// Cuts `length` into equal parts of at most `most`, each a multiple of the tile step; the
+/// last one may reach beyond the end.
+pub(super) fn spans(length: usize, most: usize) -> Vec<(usize, usize)> {
+    let n_parts = length.div_ceil(most).max(1);
+    let part = length
+        .div_ceil(n_parts)
+        .next_multiple_of(TILE_STEP_PX)
+        .max(TILE_STEP_PX);
+    (0..length)
+        .step_by(part)
+        .map(|start| {
+            (
+                start,
+                part.min((length - start).next_multiple_of(TILE_STEP_PX)),
+            )
+        })
+        .collect()
+}
