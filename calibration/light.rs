@@ -8,8 +8,9 @@
 //! keep yarns and flaws, narrow enough to follow a lamp and the joint of two sensors. It is
 //! reflected at the cloth's edges, so no table enters, and columns beside the cloth are filled
 //! with the cloth mirrored, so no table leaves. Colour is divided by the profile of its luma:
-//! a tint stays a tint. Everything is a function of the frame, its cloth and the flat field;
-//! buffers are used again and hold nothing over. Whether the light is good enough is judged
+//! a tint stays a tint. A grey 8 bit frame is looked at in bytes, for its profile, and leaves them
+//! once, evened. Everything is a function of the frame, its cloth and the flat field; buffers
+//! are used again and hold nothing over. Whether the light is good enough is judged
 //! here ([`LightLimits`]), what follows from it is not.
 
 use std::ops::Range;
@@ -44,6 +45,7 @@ pub struct Evener {
     column_means: Vec<f32>,
     gains: Vec<f32>,
     luma: Vec<f32>,
+    byte_sums: ByteSums,
     counts: Counts,
 }
 
@@ -163,11 +165,59 @@ impl Evener {
             .planes
             .as_slice_mut()
             .expect("planes are made in standard layout");
-        self.load(frame, cloth, channels, planes);
+        let in_bytes = channels == Channels::Grey
+            && frame.shape().channels == Channels::Grey
+            && frame.row_u8(0).is_some();
+        if in_bytes {
+            self.look_at_bytes(frame, cloth);
+        } else {
+            self.load(frame, cloth, channels, planes);
+        }
         out.facts = self.counts.facts(frame.height(), cloth);
         self.find_gains(cloth, flat_field)?;
-        self.apply(cloth, flat_field, shape.2, planes);
+        for (row_idx, row) in planes.chunks_exact_mut(shape.2).enumerate() {
+            let inside = &mut row[cloth.columns()];
+            let bytes = in_bytes.then(|| frame.row_u8(row_idx as u32)).flatten();
+            match bytes {
+                Some(bytes) => even_bytes(&bytes[cloth.columns()], &self.gains, inside),
+                None => even_levels(&self.gains, inside),
+            }
+            if let Some(field) = flat_field {
+                field.bridge_dead(cloth, row);
+            }
+            mirror_beside(cloth, row);
+        }
         Ok(())
+    }
+
+    /// Takes the mean of each column and the counts of the cloth, and unpacks nothing.
+    fn look_at_bytes(&mut self, frame: &Frame, cloth: ClothSpan) {
+        let width = frame.width() as usize;
+        let n_columns = cloth.n_columns() as usize;
+        self.column_means.clear();
+        self.column_means.resize(width, 0.0);
+        self.counts = Counts::default();
+        let means = &mut self.column_means[cloth.columns()];
+        let sums = &mut self.byte_sums;
+        for first in (0..frame.height()).step_by(ROWS_IN_BYTES) {
+            sums.start(n_columns);
+            let end = frame.height().min(first + ROWS_IN_BYTES as u32);
+            for bytes in (first..end).filter_map(|row| frame.row_u8(row)) {
+                sums.add(&bytes[cloth.columns()]);
+            }
+            for (mean, &sum) in means.iter_mut().zip(&sums.level) {
+                *mean += f32::from(sum);
+            }
+            let total = |counts: &[u8]| counts.iter().map(|&n| u64::from(n)).sum::<u64>();
+            let level: u64 = sums.level.iter().map(|&sum| u64::from(sum)).sum();
+            self.counts.level += level as f64;
+            self.counts.n_saturated += total(&sums.saturated);
+            self.counts.n_dark += total(&sums.dark);
+        }
+        let share = 1.0 / frame.height().max(1) as f32;
+        for mean in means {
+            *mean *= share;
+        }
     }
 
     /// Unpacks `frame` into `planes` and takes the mean of each column's luma and the counts
@@ -234,24 +284,6 @@ impl Evener {
             field.flatten_gains(cloth, &mut self.gains);
         }
         Ok(())
-    }
-
-    fn apply(
-        &self,
-        cloth: ClothSpan,
-        flat_field: Option<&FlatField>,
-        width: usize,
-        planes: &mut [f32],
-    ) {
-        for row in planes.chunks_exact_mut(width) {
-            for (value, gain) in row[cloth.columns()].iter_mut().zip(&self.gains) {
-                *value = (*value * gain).min(BRIGHTEST);
-            }
-            if let Some(field) = flat_field {
-                field.bridge_dead(cloth, row);
-            }
-            mirror_beside(cloth, row);
-        }
     }
 }
 
@@ -342,6 +374,55 @@ impl Counts {
             saturated_share: (self.n_saturated as f64 / n) as f32,
             dark_share: (self.n_dark as f64 / n) as f32,
         }
+    }
+}
+
+/// What some rows of bytes show, per column of cloth. Narrow integers keep the loop in vectors
+/// and its memory in the first cache.
+#[derive(Clone, Debug, Default)]
+struct ByteSums {
+    level: Vec<u16>,
+    saturated: Vec<u8>,
+    dark: Vec<u8>,
+}
+
+/// Rows after which a count of bytes would overflow; a sum of them would after two more.
+const ROWS_IN_BYTES: usize = 255;
+
+impl ByteSums {
+    fn start(&mut self, n_columns: usize) {
+        self.level.clear();
+        self.level.resize(n_columns, 0);
+        for counts in [&mut self.saturated, &mut self.dark] {
+            counts.clear();
+            counts.resize(n_columns, 0);
+        }
+    }
+
+    /// Adds one row of cloth.
+    fn add(&mut self, bytes: &[u8]) {
+        for (sum, &byte) in self.level.iter_mut().zip(bytes) {
+            *sum += u16::from(byte);
+        }
+        for ((saturated, dark), &byte) in (self.saturated.iter_mut()).zip(&mut self.dark).zip(bytes)
+        {
+            *saturated += u8::from(byte >= SATURATED_LEVEL as u8);
+            *dark += u8::from(byte <= DARK_LEVEL as u8);
+        }
+    }
+}
+
+/// Bytes of a row of cloth, evened.
+fn even_bytes(bytes: &[u8], gains: &[f32], out: &mut [f32]) {
+    for ((value, &byte), gain) in out.iter_mut().zip(bytes).zip(gains) {
+        *value = (f32::from(byte) * gain).min(BRIGHTEST);
+    }
+}
+
+/// Levels of a row of cloth, evened in their place.
+fn even_levels(gains: &[f32], levels: &mut [f32]) {
+    for (value, gain) in levels.iter_mut().zip(gains) {
+        *value = (*value * gain).min(BRIGHTEST);
     }
 }
 
