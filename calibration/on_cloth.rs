@@ -7,6 +7,9 @@ use camera::{Channels, Frame, load_image};
 
 use crate::{ClothSpan, EvenFrame, Evener, JointRows, continues, find_cloth};
 
+/// Pixels across of a narrow lane.
+const NARROW: u32 = 640;
+
 /// File, left, right.
 const EDGES_SEEN: &str = include_str!("edges_seen.csv");
 /// Columns; frayed yarns leave no edge more exact than this.
@@ -68,6 +71,60 @@ fn strips_from_different_places_do_not_continue_each_other() {
     assert!(n > 50 && taken * 50 <= n);
 }
 
+/// A narrow lane shows few yarns: 640 columns out of the cloth of each image.
+#[test]
+fn narrow_webs_are_told_apart_too() {
+    let Some(folder) = cloth_folder() else { return };
+    let lane = |file: &str| {
+        let whole = load_image(&folder.join(file)).unwrap();
+        let cloth = find_cloth(&whole).unwrap();
+        let left = cloth.left() + cloth.n_columns().saturating_sub(NARROW) / 2;
+        let right = (left + NARROW).min(cloth.right());
+        columns(&whole, left..right)
+    };
+    let strips: Vec<&str> = (edges_seen().map(|(file, ..)| file))
+        .filter(|file| file.starts_with("aitex"))
+        .collect();
+    let [mut n_cuts, mut broken, mut n_strange, mut taken] = [0_u32; 4];
+    for (idx, (file, ..)) in edges_seen().enumerate() {
+        let whole = lane(file);
+        for row in [32, 64, 96, 160].map(|row| row + (idx as u32 * 13) % 32) {
+            let [above, below] =
+                [0..row, row..whole.height()].map(|rows| all_cloth(&part(&whole, rows)));
+            n_cuts += 1;
+            broken += u32::from(!goes_on(&above, &below));
+        }
+    }
+    for pair in strips.windows(4).step_by(2) {
+        let [above, below] = [pair[0], pair[3]].map(|file| all_cloth(&lane(file)));
+        n_strange += 1;
+        taken += u32::from(goes_on(&above, &below));
+    }
+    println!("{broken} of {n_cuts} cuts are seen, {taken} of {n_strange} strange pairs are taken");
+    assert!(broken * 200 <= n_cuts);
+    assert!(taken * 10 <= n_strange);
+}
+
+fn all_cloth(frame: &Frame) -> EvenFrame {
+    let cloth = ClothSpan::whole(frame.width()).unwrap();
+    Evener::new()
+        .even(frame, cloth, None, Channels::Grey)
+        .unwrap()
+}
+
+fn columns(whole: &Frame, columns: std::ops::Range<u32>) -> Frame {
+    let (first, end) = (columns.start as usize, columns.end as usize);
+    let samples: Vec<u8> = (0..whole.height())
+        .flat_map(|row| whole.row_u8(row).unwrap()[first..end].to_vec())
+        .collect();
+    crate::picture::frame(
+        columns.end - columns.start,
+        whole.height(),
+        Channels::Grey,
+        &samples,
+    )
+}
+
 fn cloth_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("SELVEDGE_CLOTH").map(PathBuf::from);
     if folder.is_none() {
@@ -96,7 +153,7 @@ fn even(frame: &Frame) -> EvenFrame {
 }
 
 fn goes_on(above: &EvenFrame, below: &EvenFrame) -> bool {
-    continues(&JointRows::last_of(above), &JointRows::first_of(below)).unwrap()
+    continues(&JointRows::last_of(above), &JointRows::first_of(below))
 }
 
 fn part(whole: &Frame, rows: std::ops::Range<u32>) -> Frame {

@@ -278,7 +278,7 @@ impl Tiler {
     ) -> anyhow::Result<()> {
         match self.correct(captured)? {
             Corrected::Cloth(frame, even) => {
-                let joined = self.joins(&frame, &even)?;
+                let joined = self.joins(&frame, &even);
                 let had_neighbour = self.waiting.is_some();
                 self.release(joined.then_some(&even), out)?;
                 let loose = self.correction.joints == Joints::Loose;
@@ -355,18 +355,18 @@ impl Tiler {
     }
 
     /// Whether `frame` continues the waiting one.
-    fn joins(&self, frame: &Frame, even: &EvenFrame) -> anyhow::Result<bool> {
+    fn joins(&self, frame: &Frame, even: &EvenFrame) -> bool {
         let Some(waiting) = &self.waiting else {
-            return Ok(false);
+            return false;
         };
         if self.correction.joints == Joints::Loose
             || waiting.frame.sequence + 1 != frame.sequence
             || waiting.frame.ticks.end != frame.ticks.start
         {
-            return Ok(false);
+            return false;
         }
         let above = JointRows::last_of(&waiting.even);
-        Ok(continues(&above, &JointRows::first_of(even))?)
+        continues(&above, &JointRows::first_of(even))
     }
 
     fn forget_neighbour(
