@@ -19,6 +19,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use models::onnx::Runtime;
 use models::{CELL_PX, Patch, Scorer};
+use ndarray::Array3;
 use selvedge::fitting::correction_for;
 use selvedge::flaws::{Sides, regions};
 use selvedge::judging::{Gather, Ordered, SeenFrame};
@@ -192,7 +193,7 @@ fn the_network(
         let scored = match numbered.item {
             Work::Tile(tile) => {
                 let features = scorer.features(tile.pixels.view())?;
-                tiles.push(tile.pixels);
+                tiles.push(Array3::clone(&tile.pixels));
                 selvedge::inference::Scored::Patch(Patch {
                     features,
                     kept: tile.place.kept,

@@ -161,7 +161,7 @@ mod tests {
 
     fn tile() -> Work {
         Work::Tile(Tile {
-            pixels: Array3::zeros((1, 16, 16)),
+            pixels: Array3::zeros((1, 16, 16)).into(),
             place: TilePlace {
                 kept: Kept {
                     rows: 0..4,

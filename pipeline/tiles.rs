@@ -22,16 +22,19 @@ use calibration::{
     continues, find_cloth,
 };
 use camera::{Captured, Frame, LostReason};
-use models::{CELL_PX, HALO_PX, Kept, Rim};
-use ndarray::Array3;
+use models::{CELL_PX, HALO_PX, Kept, Rim, TILE_STEP_PX};
 
-use self::window::{Rows, spans};
+pub use self::window::Pixels;
+use self::window::{Home, Rows, spans};
 
 /// Largest kept part of a tile across, in pixels. Wider tiles waste less on overlap, narrower
 /// ones stay in the processor's cache and keep more workers busy.
 const KEPT_WIDTH_PX: usize = 1024;
 /// Largest kept part of a tile along, in pixels.
 const KEPT_HEIGHT_PX: usize = 512;
+/// Kept parts begin and end at multiples of this beside the cloth; a multiple of the tile step,
+/// so that the network's cells lie where they lie in any frame.
+const EDGE_STEP_PX: usize = 4 * TILE_STEP_PX;
 
 /// Why cloth was not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,7 +115,7 @@ pub enum Work {
 /// A window of evened pixels.
 pub struct Tile {
     /// `[planes, height, width]`, 1.0 = usual brightness.
-    pub pixels: Array3<f32>,
+    pub pixels: Pixels,
     /// Where the tile's scores count.
     pub place: TilePlace,
 }
@@ -236,6 +239,7 @@ pub struct Tiler {
     before: Option<EvenFrame>,
     waiting: Option<Waiting>,
     spare: Vec<EvenFrame>,
+    home: Arc<Home>,
     next_ordinal: u64,
 }
 
@@ -263,6 +267,7 @@ impl Tiler {
             before: None,
             waiting: None,
             spare: Vec::new(),
+            home: Arc::default(),
             next_ordinal: 0,
         }
     }
@@ -407,21 +412,19 @@ impl Tiler {
             frame: &waiting.even,
             next,
         };
-        let judged = head.judged();
+        let columns = columns_to_see(head.cloth, head.frame.width() as usize);
         let (n_rows, n_cols) = head.cells();
         for (top, height) in spans(head.frame.height() as usize, KEPT_HEIGHT_PX) {
-            for (left, width) in spans(head.frame.width() as usize, KEPT_WIDTH_PX) {
+            for (left, width) in spans(columns.len(), KEPT_WIDTH_PX) {
+                let left = columns.start + left;
                 let (row, col) = (top / CELL_PX, left / CELL_PX);
                 let halo = HALO_PX / CELL_PX;
                 let kept = Kept {
                     rows: halo..halo + (height / CELL_PX).min(n_rows - row),
                     cols: halo..halo + (width / CELL_PX).min(n_cols - col),
                 };
-                if col + kept.cols.len() <= judged.start || judged.end <= col {
-                    continue;
-                }
                 let tile = Tile {
-                    pixels: rows.window(top, left, height, width),
+                    pixels: rows.window(top, left, height, width, &self.home),
                     place: TilePlace { kept, row, col },
                 };
                 out(self.number(Work::Tile(tile)))?;
@@ -441,6 +444,13 @@ impl Tiler {
             item,
         }
     }
+}
+
+/// The columns that tiles must keep: the cloth's, and a little beside it, so that an edge that
+/// wanders makes no tiles of ever other sizes.
+fn columns_to_see(cloth: ClothSpan, width: usize) -> Range<usize> {
+    let Range { start, end } = cloth.columns();
+    start - start % EDGE_STEP_PX..end.next_multiple_of(EDGE_STEP_PX).min(width)
 }
 
 fn missed(frame: Frame, reason: GapReason, detail: String) -> Corrected {

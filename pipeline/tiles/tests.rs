@@ -5,7 +5,7 @@ use super::*;
 use crate::config::LIGHT_LIMITS;
 use camera::{Beside, Loom, LoomSettings, Pool, Source};
 use models::TILE_STEP_PX;
-use ndarray::s;
+use ndarray::{Array3, s};
 
 fn correction(joints: Joints) -> Correction {
     Correction {
@@ -113,7 +113,7 @@ fn a_joined_tile_sees_the_same_pixels_as_one_tall_frame() {
     let tiles = |work: &[Numbered<Work>]| -> Vec<Array3<f32>> {
         work.iter()
             .filter_map(|numbered| match &numbered.item {
-                Work::Tile(tile) => Some(tile.pixels.clone()),
+                Work::Tile(tile) => Some(Array3::clone(&tile.pixels)),
                 Work::Frame(_) | Work::Missed(_) | Work::Ended => None,
             })
             .collect()
@@ -130,23 +130,71 @@ fn a_joined_tile_sees_the_same_pixels_as_one_tall_frame() {
     assert!(worst < 0.1, "{worst}");
 }
 
-#[test]
-fn tiles_keep_every_cell_of_a_frame_once() {
-    for (height, width) in [(1, 1), (7, 9), (256, 4096), (1200, 2448), (513, 1025)] {
-        let mut kept = vec![0; height * width];
-        for (top, h) in spans(height, KEPT_HEIGHT_PX) {
-            for (left, w) in spans(width, KEPT_WIDTH_PX) {
-                assert!(h % TILE_STEP_PX == 0 && w % TILE_STEP_PX == 0);
-                assert!(h <= KEPT_HEIGHT_PX && w <= KEPT_WIDTH_PX);
-                for row in top..(top + h).min(height) {
-                    for col in left..(left + w).min(width) {
-                        kept[row * width + col] += 1;
-                    }
+/// How often each pixel of a frame is kept, with cloth in `cloth`.
+fn times_kept(height: usize, width: usize, cloth: ClothSpan) -> Vec<u32> {
+    let mut kept = vec![0; height * width];
+    let columns = columns_to_see(cloth, width);
+    for (top, h) in spans(height, KEPT_HEIGHT_PX) {
+        for (left, w) in spans(columns.len(), KEPT_WIDTH_PX) {
+            let left = columns.start + left;
+            assert!(left.is_multiple_of(TILE_STEP_PX) && top.is_multiple_of(TILE_STEP_PX));
+            assert!(h.is_multiple_of(TILE_STEP_PX) && w.is_multiple_of(TILE_STEP_PX));
+            assert!(h <= KEPT_HEIGHT_PX && w <= KEPT_WIDTH_PX);
+            for row in top..(top + h).min(height) {
+                for col in left..(left + w).min(width) {
+                    kept[row * width + col] += 1;
                 }
             }
         }
+    }
+    kept
+}
+
+#[test]
+fn tiles_keep_every_cell_of_a_frame_once() {
+    for (height, width) in [(1, 1), (7, 9), (256, 4096), (1200, 2448), (513, 1025)] {
+        let kept = times_kept(height, width, ClothSpan::whole(width as u32).unwrap());
         assert!(kept.iter().all(|n| *n == 1), "{height} x {width}");
     }
+}
+
+#[test]
+fn tiles_keep_the_cloth_and_little_of_the_table() {
+    for (left, right) in [(0, 700), (33, 1500), (700, 701), (1499, 1500), (607, 1499)] {
+        let kept = times_kept(9, 1500, ClothSpan::new(left, right, 1500).unwrap());
+        for (col, n) in kept.iter().enumerate().map(|(at, n)| (at % 1500, *n)) {
+            let is_cloth = (left as usize..right as usize).contains(&col);
+            let far = col + EDGE_STEP_PX <= left as usize || col >= right as usize + EDGE_STEP_PX;
+            assert!(n <= 1 && !(is_cloth && n == 0), "{left}..{right}: {col}");
+            assert!(!(far && n > 0), "{left}..{right}: table is kept at {col}");
+        }
+    }
+}
+
+#[test]
+fn a_tile_is_cut_into_the_memory_of_one_that_came_home() {
+    let settings = LoomSettings {
+        frame_height: 64,
+        n_frames: Some(40),
+        ..small()
+    };
+    let mut loom = Loom::new(settings).unwrap();
+    let pool = Pool::new(4, loom.description().shape.n_bytes());
+    let mut tiler = Tiler::new(0, correction(Joints::Measured));
+    let mut places = std::collections::BTreeSet::new();
+    let mut n_tiles = 0;
+    let mut look = |numbered: Numbered<Work>| {
+        if let Work::Tile(tile) = numbered.item {
+            n_tiles += 1;
+            places.insert(tile.pixels.as_ptr() as usize);
+        }
+        Ok(())
+    };
+    while let Some(captured) = loom.next(&pool).unwrap() {
+        tiler.push(captured, &mut look).unwrap();
+    }
+    tiler.finish(&mut look).unwrap();
+    assert_eq!((n_tiles, places.len()), (40, 1));
 }
 
 #[test]

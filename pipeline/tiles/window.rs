@@ -5,11 +5,75 @@
 //! ```
 //!
 //! Where nothing joins, and beyond both sides, a window holds the mirror image. A window is
-//! copied and the frames stay; nothing is remembered. What joins is decided elsewhere.
+//! copied, into the memory of an earlier one where it has come home, and the frames stay. What
+//! joins is decided elsewhere.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use calibration::EvenFrame;
 use models::{HALO_PX, TILE_STEP_PX};
 use ndarray::Array3;
+
+/// Pixels of a tile. Their memory goes home to the tiler that cut them and is used again: a
+/// tile is some megabytes, and clearing new pages for each would cost as much as cutting it.
+pub struct Pixels {
+    values: Array3<f32>,
+    home: Weak<Home>,
+}
+
+/// Where the memory of tiles waits to be used again.
+#[derive(Default)]
+pub(super) struct Home {
+    idle: Mutex<Vec<Vec<f32>>>,
+}
+
+/// Tiles whose memory is kept while nobody needs it: more than workers let go of while one tile
+/// is cut.
+const MOST_IDLE: usize = 8;
+
+impl Deref for Pixels {
+    type Target = Array3<f32>;
+
+    fn deref(&self) -> &Array3<f32> {
+        &self.values
+    }
+}
+
+impl From<Array3<f32>> for Pixels {
+    /// Pixels that belong to no tiler.
+    fn from(values: Array3<f32>) -> Self {
+        Self {
+            values,
+            home: Weak::new(),
+        }
+    }
+}
+
+impl Drop for Pixels {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.upgrade() {
+            home.keep(std::mem::take(&mut self.values));
+        }
+    }
+}
+
+impl Home {
+    /// Empty memory, of an earlier tile where one has come home.
+    fn memory(&self) -> Vec<f32> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = idle.pop().unwrap_or_default();
+        memory.clear();
+        memory
+    }
+
+    fn keep(&self, values: Array3<f32>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE {
+            idle.push(values.into_raw_vec_and_offset().0);
+        }
+    }
+}
 
 /// A frame's rows with those of its joined neighbours.
 pub(super) struct Rows<'a> {
@@ -26,10 +90,12 @@ impl Rows<'_> {
         left: usize,
         height: usize,
         width: usize,
-    ) -> Array3<f32> {
+        home: &Arc<Home>,
+    ) -> Pixels {
         let planes = self.frame.planes.len_of(ndarray::Axis(0));
         let (full_height, full_width) = (height + 2 * HALO_PX, width + 2 * HALO_PX);
-        let mut pixels = Vec::with_capacity(planes * full_height * full_width);
+        let mut pixels = home.memory();
+        pixels.reserve_exact(planes * full_height * full_width);
         let frame_width = self.frame.width();
         let inside = left.saturating_sub(HALO_PX)..(left + width + HALO_PX).min(frame_width);
         let first = left as isize - HALO_PX as isize;
@@ -45,8 +111,10 @@ impl Rows<'_> {
                 pixels.extend((0..n_behind).map(|i| mirrored((inside.end + i) as isize)));
             }
         }
-        Array3::from_shape_vec((planes, full_height, full_width), pixels)
-            .expect("every row was pushed in full")
+        let values = Array3::from_shape_vec((planes, full_height, full_width), pixels)
+            .expect("every row was pushed in full");
+        let home = Arc::downgrade(home);
+        Pixels { values, home }
     }
 
     /// A row by its place relative to the frame's first one.
