@@ -69,8 +69,17 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] when there is none, otherwise as [`Store::open`].
     pub fn open_existing(url: &str) -> Result<Store, StoreError> {
-        let database = database::connect(url, Access::Read)?;
-        match schema::look(&*database)? {
+        let looked = match Store::look_at(url) {
+            // A power cut while the file was made leaves a change half done, which only a writer
+            // can take back; whatever refuses a writer is told by that one.
+            Err(StoreError::ReadOnly { .. }) => {
+                database::connect(url, Access::WriteExisting)?.tables()?;
+                Store::look_at(url)
+            }
+            looked => looked,
+        };
+        let (database, found) = looked?;
+        match found {
             Found::Version(SCHEMA_VERSION) => Ok(Store { database }),
             Found::Version(_) => {
                 drop(database);
@@ -84,6 +93,12 @@ impl Store {
                 found: "an empty database".to_owned(),
             }),
         }
+    }
+
+    fn look_at(url: &str) -> Result<(Box<dyn Database>, Found), StoreError> {
+        let database = database::connect(url, Access::Read)?;
+        let found = schema::look(&*database)?;
+        Ok((database, found))
     }
 
     /// Bytes that may still be written where the store is; none when that is not known here: a

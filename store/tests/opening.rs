@@ -128,6 +128,33 @@ fn addresses_of_other_servers_are_refused_by_name() {
     }
 }
 
+/// Killed while a fresh file became a store: the file holds half of a change, and the journal
+/// beside it says how to take that back. Looking refused it as read-only.
+#[test]
+fn looking_takes_back_what_a_kill_left_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("making.db");
+    let making = Connection::open(&path).unwrap();
+    let schema = std::fs::read_to_string(schema_of(SCHEMA_VERSION)).unwrap();
+    making.execute_batch(&schema).unwrap();
+    // A cache of a page: what is written goes to the file before the commit.
+    making
+        .execute_batch(
+            "PRAGMA cache_size = 1; BEGIN; \
+             WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000) \
+             INSERT INTO events SELECT randomblob(16), NULL, x, 'x', 'info', hex(randomblob(50)) \
+             FROM n;",
+        )
+        .unwrap();
+    let left = folder.path().join("left.db");
+    for end in ["", "-journal"] {
+        let from = format!("{}{end}", path.display());
+        std::fs::copy(from, format!("{}{end}", left.display())).unwrap();
+    }
+    let store = Store::open_existing(left.to_str().unwrap()).unwrap();
+    assert_eq!(store.loose_events(10).unwrap(), []);
+}
+
 #[test]
 fn odd_file_names_are_files() {
     let folder = tempfile::tempdir().unwrap();
