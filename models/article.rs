@@ -3,7 +3,7 @@
 //! ```text
 //! pixels [n, c, h, w] ─▶ backbone ─▶ layers on one grid ─▶ whitening ─▶ features [n, k, h/4, w/4]
 //!                                                                └─▶ mean square ─▶ score [n, h/4, w/4]
-//! metadata: selvedge.passport (JSON), selvedge.golden (JSON)
+//! metadata: selvedge.passport, selvedge.columns, selvedge.golden (all JSON)
 //! ```
 //!
 //! `pixels` are evened: 1.0 is the cloth's usual brightness. The backbone's own normalisation
@@ -22,6 +22,7 @@ use crate::onnx::proto::ModelProto;
 use crate::onnx::read::{GraphError, initializer, read_model};
 use crate::onnx::{Runtime, Session};
 use crate::passport::{Backbone, Channels, PASSPORT_KEY, Passport};
+use crate::pattern::{PATTERN_KEY, Pattern, read_patterns, stored_patterns};
 use crate::teach::Whitener;
 use crate::{Judge, ModelError, Scorer};
 
@@ -44,6 +45,8 @@ pub struct Article {
     /// The network with the output `features` alone.
     working: Vec<u8>,
     golden: Vec<GoldenTile>,
+    /// One per lane whose columns were taught.
+    patterns: Vec<Pattern>,
 }
 
 impl Article {
@@ -88,6 +91,12 @@ impl Article {
                 reason: "found no golden tile, expected at least one".to_owned(),
             });
         }
+        let patterns = model.metadata(PATTERN_KEY).unwrap_or("[]");
+        let patterns =
+            read_patterns(patterns, &passport).map_err(|reason| ModelError::BadPassport {
+                path: path.to_owned(),
+                reason: format!("taught columns: {reason}"),
+            })?;
         let working = working_part(model).map_err(|source| ModelError::NotOnnx {
             path: path.to_owned(),
             source,
@@ -98,6 +107,7 @@ impl Article {
             passport,
             working,
             golden,
+            patterns,
         })
     }
 
@@ -119,6 +129,15 @@ impl Article {
     /// A judge of `lane`, counted from 0, at the start of a roll; `mm_per_row` as for
     /// [`Judge::new`]. Of a lane that was not taught no column is known.
     pub fn judge(&self, lane: usize, mm_per_row: f64) -> Judge {
+        let judge = self.judge_alone(lane, mm_per_row);
+        match self.patterns.get(lane) {
+            Some(pattern) => judge.starting_from(pattern.clone()),
+            None => judge,
+        }
+    }
+
+    /// The same for pictures that stand alone: each is its own reference from its first row on.
+    pub fn judge_alone(&self, lane: usize, mm_per_row: f64) -> Judge {
         let columns = self.passport.lanes.get(lane);
         Judge::new(
             self.passport.judgement.clone(),
@@ -397,6 +416,7 @@ pub fn write_article(
     backbone: &BackboneFile,
     whitener: &Whitener,
     passport: &Passport,
+    patterns: &[Pattern],
     tiles: &[Array3<f32>],
     runtime: &Runtime,
 ) -> Result<Article, ModelError> {
@@ -419,6 +439,7 @@ pub fn write_article(
         })
     };
     model.set_metadata(PASSPORT_KEY, &json(serde_json::to_string(passport))?);
+    model.set_metadata(PATTERN_KEY, &json(stored_patterns(patterns))?);
     model.set_metadata(GOLDEN_KEY, &json(serde_json::to_string(&golden))?);
     let bytes = model.to_bytes();
     let path = folder.join(format!("{}.onnx", digest_of(&bytes)));

@@ -172,6 +172,7 @@ mod tests {
         Judgement {
             threshold,
             line_threshold: None,
+            start: None,
             smooth_cells: 1.0,
             usual_elsewhere: 0.0,
             left: Vec::new(),

@@ -16,7 +16,8 @@ use ndarray::{Array2, ArrayView2, Axis};
 use crate::columns::Usual;
 use crate::features::{Block, Rim};
 use crate::passport::{Judgement, ReferenceSettings};
-use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
+use crate::pattern::Pattern;
+use crate::reference::{Beyond, Cell, Grown, Reference, Window, half_kernel, smoothed};
 
 /// Score from which a cell is not usual cloth, though it need not be a flaw by itself: it is
 /// not learned from, and belongs to a flaw that it is connected with.
@@ -74,6 +75,16 @@ impl Judge {
         }
     }
 
+    /// The same for a lane whose columns were taught: at the roll's start, and after each break,
+    /// a column that is far from `pattern` is held against it and not against itself.
+    #[must_use]
+    pub fn starting_from(mut self, pattern: Pattern) -> Self {
+        if let Some(threshold) = self.judgement.start {
+            self.window.start_from(pattern, threshold);
+        }
+        self
+    }
+
     /// Scores the next block. A cell that no patch keeps was not looked at: it scores 0, changes
     /// nothing beside it and is not learned from.
     pub fn judge(&mut self, block: &Block) -> ScoreMap {
@@ -95,16 +106,8 @@ impl Judge {
         let mut scores = even(&distances, block, self.judgement.smooth_cells, &self.usual);
         relate_to_rims(&mut scores, block, &self.judgement);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
-        if let Some(threshold) = self.judgement.line_threshold
-            && reference.is_known.contains(&true)
-        {
-            let lines = along_lines(&scores);
-            for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
-                let mut column = scores.column_mut(col);
-                column.zip_mut_with(&lines.column(col), |score, line| {
-                    *score = score.max(line / threshold);
-                });
-            }
+        if reference.is_known.contains(&true) {
+            raise_lines(&mut scores, &reference, self.judgement.line_threshold);
         }
         if let Some(missing) = missing {
             let missing = missing.slice(ndarray::s![distances.own_rows(), ..]);
@@ -120,6 +123,29 @@ impl Judge {
             scores,
             judged: block.judged.clone(),
         }
+    }
+}
+
+/// A column that is far from what it should look like is so in each row that stands out at least
+/// by half of what it does on average.
+const STANDS_OUT: f32 = 2.0;
+
+/// Raises the scores of columns that are known to what they are as lines. A column that is far
+/// from what it should look like is a line by that alone, wherever it stands out: means of
+/// features tell more than means of distances, which are never below zero.
+fn raise_lines(scores: &mut Array2<f32>, reference: &Reference, threshold: Option<f32>) {
+    let lines = along_lines(scores);
+    let by_threshold = threshold.map_or(0.0, |threshold| 1.0 / threshold);
+    for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
+        let lines = lines.column(col);
+        let far = reference.far[col];
+        let usual = lines.mean().filter(|usual| *usual > 0.0);
+        let by_far = usual.map_or(0.0, |usual| STANDS_OUT * far / usual);
+        let mut column = scores.column_mut(col);
+        column.zip_mut_with(&lines, |score, line| {
+            let as_far = (line * by_far).min(far);
+            *score = score.max(line * by_threshold).max(as_far);
+        });
     }
 }
 

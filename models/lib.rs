@@ -20,6 +20,7 @@ mod file;
 mod golden;
 mod judge;
 mod passport;
+mod pattern;
 mod reference;
 pub mod teach;
 mod texture;
@@ -35,8 +36,10 @@ pub use features::{Block, Features, Kept, Patch, Rim};
 pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};
 pub use passport::{
-    Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings, Taught,
+    Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings,
+    StartThreshold, Taught,
 };
+pub use pattern::{Pattern, stored_patterns};
 pub use texture::Texture;
 pub use threshold::{FalseAlarms, fit_threshold};
 

@@ -26,6 +26,7 @@ pub const PASSPORT_FORMAT: u32 = 2;
 const LONGEST_WINDOW: f64 = 10_000.0;
 const MAX_SMOOTH_CELLS: f64 = 16.0;
 const MAX_RIM_CELLS: usize = 64;
+const MAX_START_ROWS: usize = 65_536 / crate::CELL_PX;
 const MAX_FEATURES: usize = 4096;
 
 /// What `selvedge model show` prints.
@@ -197,6 +198,9 @@ pub struct Judgement {
     /// Mean distance along the lane at which a faint line is flagged, as a share of `threshold`.
     /// Only used where a column is known by its past; `None` when no good cloth was.
     pub line_threshold: Option<f32>,
+    /// From when on a column without a past is taken to hold a running flaw; `None` when no good
+    /// cloth could tell.
+    pub start: Option<StartThreshold>,
     /// Standard deviation of the score's smoothing, in cells.
     pub smooth_cells: f32,
     /// Usual distance of a column that was not taught; taken off.
@@ -211,12 +215,41 @@ pub struct Judgement {
     pub taught_scale: f32,
 }
 
+/// How far a column may be from its taught pattern where it has no past.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartThreshold {
+    /// Mean squared difference of a column's mean over a block from what it should be.
+    pub threshold: f32,
+    /// Rows of cells of the blocks that this was found on: means of fewer rows vary more.
+    pub rows: usize,
+}
+
+impl StartThreshold {
+    /// The threshold for a block of `rows` rows of cells.
+    pub(crate) fn for_rows(&self, rows: usize) -> f32 {
+        self.threshold * (self.rows as f32 / rows.max(1) as f32).max(1.0)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        positive("judgement.start.threshold", f64::from(self.threshold))?;
+        if (1..=MAX_START_ROWS).contains(&self.rows) {
+            return Ok(());
+        }
+        Err(format!(
+            "found judgement.start.rows = {}, expected 1 to {MAX_START_ROWS}",
+            self.rows
+        ))
+    }
+}
+
 impl Judgement {
     fn check(&self) -> Result<(), String> {
         positive("judgement.threshold", f64::from(self.threshold))?;
         if let Some(threshold) = self.line_threshold {
             positive("judgement.line_threshold", f64::from(threshold))?;
         }
+        self.start.as_ref().map_or(Ok(()), StartThreshold::check)?;
         let smooth_cells = f64::from(self.smooth_cells);
         between(
             "judgement.smooth_cells",

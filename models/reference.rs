@@ -8,13 +8,15 @@
 //! The reference of a block is a function of a finite window of rows: the block's own and
 //! those of the blocks before it, newest first, until the window is full. It never depends on
 //! timing or on how many workers there are. A column in which a flaw runs keeps the reference
-//! that it had before, however long the flaw. What is not usual is left out of what later
+//! that it had before, however long the flaw; where nothing was before, [`window`] says what it is
+//! held against. What is not usual is left out of what later
 //! blocks see, so a running flaw does not become usual. A column without a single row to go by
 //! is held against the mean of all good cloth, which is zero in whitened features.
 //!
 //! Memory is the window's: one row of sums per block.
 
-use std::collections::VecDeque;
+mod window;
+
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1, ArrayView2};
@@ -22,16 +24,14 @@ use ndarray::{Array2, ArrayView1, ArrayView2};
 use crate::features::{Block, Patch, Rim};
 use crate::judge::UNUSUAL;
 
+pub(crate) use self::window::Window;
+
 /// Rows beyond a joined rim whose distance is computed too, for the smoothing.
 pub(crate) const RIM_ROWS: usize = 3;
-
-/// A column is known by its own past where that is so many times as long as the block: what
-/// begins in the block then hardly changes its own reference. Where a flaw has been running for
-/// longer than the window, the column is held against what it was before; where it never was
-/// known, against the columns beside it.
-const KNOWN_BY_PAST: usize = 2;
-/// Smoothing across columns that are known by their past, in cells: yarns wander a little.
-const SMOOTH_KNOWN_CELLS: f32 = 0.7;
+/// Columns beside a selvedge whose pattern is not the taught one: the cloth's edge wanders.
+const RIM_COLUMNS: usize = 8;
+/// Share of the good cloth in which a column must have been seen to be known from it.
+const KNOWN_SHARE: f32 = 0.75;
 
 /// What a cell turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,10 +44,6 @@ pub(crate) enum Cell {
     Flagged,
 }
 
-/// Share of unusual rows from which a flaw is taken to run through a column: its fainter rows
-/// would teach it to the reference bit by bit.
-const RUNNING_SHARE: f32 = 0.2;
-
 /// Sums over rows, per feature and column.
 #[derive(Clone)]
 struct Sums {
@@ -59,22 +55,6 @@ struct Sums {
     rows: usize,
 }
 
-/// The window of a lane's past.
-pub(crate) struct Window {
-    rows: usize,
-    past: VecDeque<Sums>,
-    /// What columns looked like when they were last known.
-    last_known: Option<LastKnown>,
-}
-
-/// The reference of each column from before a flaw began to run in it.
-struct LastKnown {
-    /// `[k, cols]`.
-    values: Array2<f32>,
-    /// Columns that were ever known.
-    has: Vec<bool>,
-}
-
 /// A block's reference, with what is needed to remember the block afterwards.
 pub(crate) struct Reference {
     /// `[k, cols]`.
@@ -82,134 +62,9 @@ pub(crate) struct Reference {
     own: Sums,
     /// Which columns are known by their past, so that a line in them can be told from a yarn.
     pub(crate) is_known: Vec<bool>,
-}
-
-impl Window {
-    /// A window that reaches `rows` rows of cells back beyond the block.
-    pub(crate) fn new(rows: usize) -> Self {
-        Self {
-            rows,
-            past: VecDeque::new(),
-            last_known: None,
-        }
-    }
-
-    /// Forgets everything: another roll, or cloth that has nothing to do with what was seen.
-    pub(crate) fn clear(&mut self) {
-        self.past.clear();
-        self.last_known = None;
-    }
-
-    /// The reference of `block`, from itself and the window before it.
-    pub(crate) fn reference(&self, block: &Block, smooth_cells: f32) -> Reference {
-        let own = sums(block);
-        let mut total = own.clone();
-        let mut past_rows = 0;
-        if block.continues {
-            for past in &self.past {
-                if past.values.dim() == total.values.dim() {
-                    past_rows += past.rows;
-                    total.values += &past.values;
-                    for (count, more) in total.counts.iter_mut().zip(&past.counts) {
-                        *count += more;
-                    }
-                }
-            }
-        }
-        let is_known = past_rows >= KNOWN_BY_PAST * block.rows;
-        let judged = &block.judged;
-        if !is_known {
-            return Reference {
-                values: smoothed_mean(&total, judged, smooth_cells),
-                own,
-                is_known: vec![false; block.cols],
-            };
-        }
-        let is_new: Vec<bool> = total
-            .counts
-            .iter()
-            .zip(&own.counts)
-            .map(|(all, own)| *all < (1 + KNOWN_BY_PAST) as f32 * own)
-            .collect();
-        total.forget(&is_new);
-        let mut values = smoothed_mean(&total, judged, SMOOTH_KNOWN_CELLS);
-        let mut is_known: Vec<bool> = is_new.iter().map(|is_new| !is_new).collect();
-        if is_new.contains(&true) {
-            let neighbours = smoothed_mean(&total, judged, smooth_cells);
-            for (col, _) in is_new.iter().enumerate().filter(|(_, is_new)| **is_new) {
-                let last = self.last_known.as_ref();
-                // Cloth wanders: what a column was long ago may be further from what it is now,
-                // the flaw gone, than the columns beside it are.
-                let last = last.filter(|last| {
-                    last.fits(&values, col)
-                        && own.distance(col, last.values.column(col))
-                            <= own.distance(col, neighbours.column(col))
-                });
-                is_known[col] = last.is_some();
-                let from = last.map_or(&neighbours, |last| &last.values);
-                values.column_mut(col).assign(&from.column(col));
-            }
-        }
-        Reference {
-            values,
-            own,
-            is_known,
-        }
-    }
-
-    /// Remembers a block for those that follow, without the cells that are not usual; a column
-    /// in which they run on is left out whole. Of a block without patches there is nothing to
-    /// remember.
-    pub(crate) fn remember(
-        &mut self,
-        block: &Block,
-        reference: Reference,
-        cell: impl Fn(usize, usize) -> Cell,
-    ) {
-        if !block.continues {
-            self.clear();
-        }
-        if block.patches.is_empty() {
-            return;
-        }
-        self.keep_known(&reference);
-        let mut own = reference.own;
-        let is_running: Vec<bool> = reference
-            .is_known
-            .iter()
-            .enumerate()
-            .map(|(col, is_known)| {
-                // A column that is not known yet and merely odd, such as a dying sensor's, must
-                // get to be known; one that is flagged must not.
-                let least = if *is_known {
-                    Cell::Unusual
-                } else {
-                    Cell::Flagged
-                };
-                let n = (0..block.rows)
-                    .filter(|row| cell(*row, col) >= least)
-                    .count();
-                n as f32 > RUNNING_SHARE * block.rows as f32
-            })
-            .collect();
-        for patch in &block.patches {
-            leave_out(patch, &block.judged, &mut own, &|row, col| {
-                is_running[col] || cell(row, col) >= Cell::Unusual
-            });
-        }
-        self.past.push_front(own);
-        let mut rows = 0;
-        let within = self
-            .past
-            .iter()
-            .take_while(|past| {
-                let starts_within = rows < self.rows;
-                rows += past.rows;
-                starts_within
-            })
-            .count();
-        self.past.truncate(within);
-    }
+    /// How often the start threshold columns without a past are from what they should look like,
+    /// where it is more than once; else zero.
+    pub(crate) far: Vec<f32>,
 }
 
 impl Cell {
@@ -225,38 +80,18 @@ impl Cell {
     }
 }
 
-impl Window {
-    fn keep_known(&mut self, reference: &Reference) {
-        if !reference.is_known.contains(&true) {
-            return;
-        }
-        let fits = |last: &LastKnown| last.values.dim() == reference.values.dim();
-        let last = match self.last_known.take().filter(fits) {
-            Some(mut last) => {
-                for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
-                    last.values
-                        .column_mut(col)
-                        .assign(&reference.values.column(col));
-                    last.has[col] = true;
-                }
-                last
-            }
-            None => LastKnown {
-                values: reference.values.clone(),
-                has: reference.is_known.clone(),
-            },
-        };
-        self.last_known = Some(last);
-    }
-}
-
-impl LastKnown {
-    fn fits(&self, values: &Array2<f32>, col: usize) -> bool {
-        self.values.dim() == values.dim() && self.has[col]
-    }
-}
-
 impl Sums {
+    /// Mean of each column, zero where it has no rows.
+    fn means(&self) -> Array2<f32> {
+        let mut means = self.values.clone();
+        for mut row in means.rows_mut() {
+            for (sum, count) in row.iter_mut().zip(&self.counts) {
+                *sum /= count.max(1.0);
+            }
+        }
+        means
+    }
+
     /// Squared distance of a column's mean from `other`.
     fn distance(&self, col: usize, other: ArrayView1<'_, f32>) -> f32 {
         let count = self.counts[col].max(1.0);
@@ -274,6 +109,42 @@ impl Sums {
             self.values.column_mut(col).fill(0.0);
             self.counts[col] = 0.0;
         }
+    }
+}
+
+/// Sums of all blocks of a lane, of whatever rows.
+#[derive(Clone, Default)]
+pub(crate) struct ColumnSums {
+    total: Option<Sums>,
+    n_rows: usize,
+}
+
+impl ColumnSums {
+    fn add(&mut self, own: &Sums, judged: &Range<usize>) {
+        let mut own = own.clone();
+        let inner = without_rims(judged);
+        let is_rim: Vec<bool> = (0..own.counts.len())
+            .map(|col| !inner.contains(&col))
+            .collect();
+        own.forget(&is_rim);
+        self.n_rows += own.rows;
+        match &mut self.total {
+            Some(total) if total.values.dim() == own.values.dim() => {
+                total.values += &own.values;
+                let counts = total.counts.iter_mut().zip(&own.counts);
+                counts.for_each(|(count, more)| *count += more);
+            }
+            Some(_) => {}
+            None => self.total = Some(own),
+        }
+    }
+
+    /// Mean of each column, and which columns most of the cloth was seen in.
+    pub(crate) fn means(&self) -> Option<(Array2<f32>, Vec<bool>)> {
+        let total = self.total.as_ref()?;
+        let least = KNOWN_SHARE * self.n_rows as f32;
+        let is_known = total.counts.iter().map(|count| *count >= least).collect();
+        Some((total.means(), is_known))
     }
 }
 
@@ -310,6 +181,16 @@ impl Reference {
         }
         grown.values.mapv_inplace(|sum| sum / k_all);
         grown
+    }
+
+    /// Adds the block's own sums to those of its lane.
+    pub(crate) fn add_to(&self, sums: &mut ColumnSums, judged: &Range<usize>) {
+        sums.add(&self.own, judged);
+    }
+
+    /// Mean features of each of the block's columns, `[k, cols]`, and its rows of cells.
+    pub(crate) fn own_means(&self) -> (Array2<f32>, usize) {
+        (self.own.means(), self.own.rows)
     }
 
     /// The reference of one kind of feature, over all columns.
@@ -443,6 +324,12 @@ impl Grown {
     pub(crate) fn block(&self) -> ArrayView2<'_, f32> {
         self.values.slice(ndarray::s![self.own_rows(), ..])
     }
+}
+
+/// The judged columns that no selvedge or picture's end touches.
+pub(crate) fn without_rims(judged: &Range<usize>) -> Range<usize> {
+    let start = (judged.start + RIM_COLUMNS).min(judged.end);
+    start..judged.end.saturating_sub(RIM_COLUMNS).max(start)
 }
 
 fn sums(block: &Block) -> Sums {

@@ -187,7 +187,7 @@ fn judge_folder(
     let source = LooseImages::open(folder)?;
     let files = source.files().to_vec();
     let n_files = files.len() as u64;
-    let mut judge = model.judge(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());
+    let mut judge = model.judge_alone(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());
     let correction = correction_for(model, evaluation.station, LANE, Joints::Loose)?;
     let line = Line {
         feeds: vec![Feed {

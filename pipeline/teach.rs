@@ -165,6 +165,7 @@ pub fn teach(
         teaching.backbone,
         &lesson.whitener,
         &passport,
+        &lesson.patterns,
         &golden.tiles,
         teaching.runtime,
     )?;

@@ -13,12 +13,13 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use camera::{Beside, Loom, LoomSettings, Source};
+use calibration::{FlatField, FlatFieldEstimator, find_cloth};
+use camera::{Beside, Captured, Loom, LoomSettings, Pool, Source};
 use models::onnx::graph::{Dim, Graph};
 use models::teach::{REFERENCE, Rehearsal, Teacher, Whitener};
 use models::{
     Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, LaneColumns,
-    PASSPORT_FORMAT, Passport, Scorer, Taught, Texture, digest_of,
+    PASSPORT_FORMAT, Passport, Pattern, Scorer, Taught, Texture, digest_of, stored_patterns,
 };
 use selvedge::config::Station;
 use selvedge::judging::{Ordered, SeenFrame};
@@ -42,7 +43,22 @@ impl TextureArticle {
     /// The one article that all tests of this process share.
     pub(crate) fn taught() -> &'static Self {
         static TAUGHT: OnceLock<TextureArticle> = OnceLock::new();
-        TAUGHT.get_or_init(teach)
+        TAUGHT.get_or_init(|| {
+            let cloth = LoomSettings {
+                n_frames: Some(16),
+                ..good_cloth(TAUGHT_SEED)
+            };
+            teach(&cloth, None)
+        })
+    }
+
+    /// An article for [`narrow_cloth`], for rolls of many metres.
+    pub(crate) fn narrow() -> &'static Self {
+        static TAUGHT: OnceLock<TextureArticle> = OnceLock::new();
+        TAUGHT.get_or_init(|| {
+            let cloth = narrow_cloth(TAUGHT_SEED, 40);
+            teach(&cloth, Some(&flat_field(&cloth)))
+        })
     }
 
     /// The same article as if it had been taught at another scale along.
@@ -78,6 +94,18 @@ pub(crate) fn good_cloth(seed: u64) -> LoomSettings {
     }
 }
 
+/// Good cloth, 51 mm by 205 mm a frame; the camera's dead column sees the table beside it.
+pub(crate) fn narrow_cloth(seed: u64, n_frames: u64) -> LoomSettings {
+    LoomSettings {
+        width: 448,
+        frame_height: 1024,
+        n_frames: Some(n_frames),
+        left: Beside::Cloth,
+        right: Beside::DarkTable(208),
+        ..LoomSettings::new(seed)
+    }
+}
+
 /// A loom as a source.
 pub(crate) fn loom(settings: LoomSettings) -> Box<dyn Source> {
     Box::new(Loom::new(settings).unwrap())
@@ -90,7 +118,10 @@ pub(crate) fn station() -> Station {
 
 /// Writes an article file that has a passport and no network; gives its path.
 pub(crate) fn write_model(folder: &Path, passport: &Passport) -> std::path::PathBuf {
-    let bytes = model_bytes(passport);
+    write_bytes(folder, model_bytes(passport))
+}
+
+fn write_bytes(folder: &Path, bytes: Vec<u8>) -> std::path::PathBuf {
     let path = folder.join(format!("{}.onnx", digest_of(&bytes)));
     std::fs::write(&path, bytes).unwrap();
     path
@@ -98,10 +129,17 @@ pub(crate) fn write_model(folder: &Path, passport: &Passport) -> std::path::Path
 
 /// The bytes of an article file that has a passport and no network.
 pub(crate) fn model_bytes(passport: &Passport) -> Vec<u8> {
+    model_bytes_with(passport, &[])
+}
+
+/// The same with the patterns of its lanes.
+fn model_bytes_with(passport: &Passport, patterns: &[Pattern]) -> Vec<u8> {
+    let patterns = stored_patterns(patterns).unwrap();
     let passport = serde_json::to_string(passport).unwrap();
     let golden = r#"[{"planes":1,"pixels":"","scores":[]}]"#;
     bare_model(&[
         ("selvedge.passport", &passport),
+        ("selvedge.columns", &patterns),
         ("selvedge.golden", golden),
     ])
 }
@@ -126,7 +164,12 @@ pub(crate) fn bare_model(metadata: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// A passport for `article` that says as little as it may.
-fn passport(article: &str, usual: Vec<f32>, judgement: Judgement, evidence: Evidence) -> Passport {
+fn passport(
+    article: &str,
+    columns: LaneColumns,
+    judgement: Judgement,
+    evidence: Evidence,
+) -> Passport {
     Passport {
         format: PASSPORT_FORMAT,
         article: article.to_owned(),
@@ -149,11 +192,7 @@ fn passport(article: &str, usual: Vec<f32>, judgement: Judgement, evidence: Evid
         channels: Channels::Grey,
         mm_per_px: MM_PER_PX,
         mm_per_line: MM_PER_PX,
-        lanes: vec![LaneColumns {
-            frame_width: 640,
-            flat_field: None,
-            usual,
-        }],
+        lanes: vec![columns],
         reference: REFERENCE,
         judgement,
         evidence,
@@ -163,23 +202,43 @@ fn passport(article: &str, usual: Vec<f32>, judgement: Judgement, evidence: Evid
 /// The passport of an article that will judge nothing: small enough to be committed.
 pub(crate) fn small_passport(article: &str) -> Passport {
     let taught = TextureArticle::taught().article.passport().clone();
-    passport(article, Vec::new(), taught.judgement, taught.evidence)
+    let columns = LaneColumns {
+        usual: Vec::new(),
+        ..taught.lanes[0].clone()
+    };
+    passport(article, columns, taught.judgement, taught.evidence)
 }
 
-fn teach() -> TextureArticle {
+/// The fixed pattern of the camera that sees this cloth.
+fn flat_field(cloth: &LoomSettings) -> FlatField {
+    let mut source = loom(cloth.clone());
+    let pool = Pool::new(2, source.description().shape.n_bytes());
+    let mut estimator = FlatFieldEstimator::new(cloth.width);
+    while let Some(Captured::Frame(frame)) = source.next(&pool).unwrap() {
+        estimator.add(&frame, find_cloth(&frame).unwrap()).unwrap();
+    }
+    estimator.finish().unwrap()
+}
+
+fn teach(cloth: &LoomSettings, field: Option<&FlatField>) -> TextureArticle {
     let mm_per_row = MM_PER_PX * CELL_PX as f64;
     let n_features = Texture::raw().n_features();
     let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row, 1);
-    each_frame(|frame| teacher.learn(0, &frame.block));
+    each_frame(cloth, field, |frame| teacher.learn(0, &frame.block));
     let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), mm_per_row);
-    each_frame(|frame| rehearsal.rehearse(0, &frame.block));
+    each_frame(cloth, field, |frame| rehearsal.rehearse(0, &frame.block));
     let asked = FalseAlarms { per_100_m2: 2.0 };
     let mut lesson = rehearsal.finish(0.003, asked);
 
     let folder = tempfile::tempdir().unwrap();
-    let usual = lesson.usual.remove(0);
-    let passport = passport("texture", usual, lesson.judgement, lesson.evidence);
-    let path = write_model(folder.path(), &passport);
+    let columns = LaneColumns {
+        frame_width: cloth.width,
+        flat_field: field.map(|field| serde_json::to_value(field).unwrap()),
+        usual: lesson.usual.remove(0),
+    };
+    let passport = passport("texture", columns, lesson.judgement, lesson.evidence);
+    let bytes = model_bytes_with(&passport, &lesson.patterns);
+    let path = write_bytes(folder.path(), bytes);
     TextureArticle {
         article: Article::read(&path).unwrap(),
         whitener: lesson.whitener,
@@ -188,18 +247,16 @@ fn teach() -> TextureArticle {
 }
 
 /// Raw features of the cloth to be taught, frame by frame.
-fn each_frame(mut each: impl FnMut(&SeenFrame)) {
-    let mut settings = good_cloth(TAUGHT_SEED);
-    settings.n_frames = Some(16);
+fn each_frame(cloth: &LoomSettings, field: Option<&FlatField>, mut each: impl FnMut(&SeenFrame)) {
     let correction = Correction {
         channels: camera::Channels::Grey,
-        flat_field: None,
+        flat_field: field.cloned(),
         light: station().light,
         joints: Joints::Measured,
     };
     let line = Line {
         feeds: vec![Feed {
-            source: loom(settings),
+            source: loom(cloth.clone()),
             tiler: Tiler::new(0, correction),
         }],
         scorers: vec![Box::new(Texture::raw())],

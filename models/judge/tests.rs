@@ -304,3 +304,111 @@ fn each_lane_has_usual_columns_of_its_own() {
     assert!(second[70] > 4.0 * second[20], "{second:?}");
     assert_eq!(lesson.highest.len(), 24);
 }
+
+/// A judge that knows the taught columns, at `mm_per_row`, and the whitening it needs.
+fn taught_to_start(mm_per_row: f64) -> (Judge, crate::teach::Whitener) {
+    let good: Vec<Block> = (0..24)
+        .map(|i| block(&features(1000 + i, |_, _| 0.0), &[], true))
+        .collect();
+    let mut teacher = Teacher::new(N_FEATURES, REFERENCE, mm_per_row, 1);
+    good.iter().for_each(|block| teacher.learn(0, block));
+    let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), mm_per_row);
+    good.iter().for_each(|block| rehearsal.rehearse(0, block));
+    let mut lesson = rehearsal.finish(0.001, FalseAlarms { per_100_m2: 2.0 });
+    let (usual, pattern) = (lesson.usual.remove(0), lesson.patterns.remove(0));
+    let judge = Judge::new(lesson.judgement, usual, REFERENCE, mm_per_row);
+    (judge.starting_from(pattern), lesson.whitener)
+}
+
+/// A lamp that gets brighter on the left and darker on the right over some 40 m.
+fn drift(block: usize, col: usize) -> f32 {
+    4.0 * (block as f32 / 1600.0) * (0.5 - col as f32 / COLS as f32)
+}
+
+/// Blocks of 40 m.
+const FORTY_METRES: usize = (40_000.0 / (MM_PER_ROW * ROWS as f64)) as usize;
+
+/// Flagged share of each block's column 50, and columns flagged elsewhere, over a roll.
+fn column_over(
+    (mut judge, whitener): (Judge, crate::teach::Whitener),
+    n_blocks: usize,
+    continues: impl Fn(usize) -> bool,
+    add: impl Fn(usize, usize) -> f32,
+) -> (Vec<f32>, usize) {
+    let mut elsewhere = 0;
+    let shares = (0..n_blocks).map(|i| {
+        let raw = features(i, |_, col| add(i, col));
+        let map = judge.judge(&block(&whitener.apply(&raw), &[], continues(i)));
+        let share = |col: usize| {
+            let flagged = map.scores.column(col).iter().filter(|s| **s > 1.0).count();
+            flagged as f32 / ROWS as f32
+        };
+        elsewhere += (0..COLS)
+            .filter(|col| col.abs_diff(50) > 3 && share(*col) > 0.3)
+            .count();
+        share(50)
+    });
+    (shares.collect(), elsewhere)
+}
+
+#[test]
+fn a_line_from_the_first_row_is_flagged_for_forty_metres_while_the_lamp_drifts() {
+    let flaw = |i, col| drift(i, col) + if col == 50 { 2.5 } else { 0.0 };
+    let (shares, elsewhere) =
+        column_over(taught_to_start(MM_PER_ROW), FORTY_METRES, |_| true, flaw);
+    let least = shares.iter().copied().fold(1.0, f32::min);
+    assert!(least > 0.5, "{least}: {shares:?}");
+    // Of 110,000 columns of blocks; more false alarms than that were asked for.
+    assert!(elsewhere <= 3, "{elsewhere}");
+}
+
+#[test]
+fn a_lamp_that_drifts_over_forty_metres_flags_no_line() {
+    let (shares, elsewhere) =
+        column_over(taught_to_start(MM_PER_ROW), FORTY_METRES, |_| true, drift);
+    assert!(shares.iter().all(|share| *share < 0.3), "{shares:?}");
+    assert!(elsewhere <= 3, "{elsewhere}");
+}
+
+#[test]
+fn a_line_from_the_first_row_ends_where_it_ends() {
+    let flaw = |i, col| if col == 50 && i < 40 { 2.5 } else { 0.0 };
+    let (shares, _) = column_over(taught_to_start(MM_PER_ROW), 80, |_| true, flaw);
+    for (i, share) in shares.iter().enumerate() {
+        assert_eq!(*share > 0.5, i < 40, "block {i}: {shares:?}");
+        assert!(i < 40 || *share < 0.2, "block {i}: {shares:?}");
+    }
+}
+
+#[test]
+fn a_line_goes_on_behind_a_break() {
+    let flaw = |_, col| if col == 50 { 2.5 } else { 0.0 };
+    let (shares, _) = column_over(taught_to_start(MM_PER_ROW), 30, |i| i % 10 != 0, flaw);
+    assert!(shares.iter().all(|share| *share > 0.5), "{shares:?}");
+}
+
+#[test]
+fn a_line_is_flagged_in_frames_taller_than_the_window() {
+    // 256 mm a block.
+    let taught = || taught_to_start(10.0 * MM_PER_ROW);
+    let flaw = |i, col| if col == 50 && i >= 5 { 2.5 } else { 0.0 };
+    let (shares, elsewhere) = column_over(taught(), 40, |_| true, flaw);
+    for (i, share) in shares.iter().enumerate() {
+        assert_eq!(*share > 0.5, i >= 5, "block {i}: {shares:?}");
+    }
+    assert_eq!(elsewhere, 0);
+    let from_start = |_, col| if col == 50 { 2.5 } else { 0.0 };
+    let (shares, _) = column_over(taught(), 40, |_| true, from_start);
+    assert!(shares.iter().all(|share| *share > 0.5), "{shares:?}");
+}
+
+#[test]
+fn what_a_judge_remembers_does_not_grow_with_the_roll() {
+    let (mut judge, whitener) = taught_to_start(MM_PER_ROW);
+    let window_blocks = (REFERENCE.window_mm / MM_PER_ROW) as usize / ROWS + 1;
+    for i in 0..4 * window_blocks {
+        let raw = features(i, |_, col| if col == 50 { 2.5 } else { 0.0 });
+        judge.judge(&block(&whitener.apply(&raw), &[], true));
+        assert!(judge.window.n_blocks() <= window_blocks, "block {i}");
+    }
+}

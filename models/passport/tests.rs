@@ -24,7 +24,8 @@ fn sound() -> Value {
         ],
         "reference": {"window_mm": 250.0, "smooth_cells": 2.0},
         "judgement": {
-            "threshold": 1.5, "line_threshold": 0.8, "smooth_cells": 1.0,
+            "threshold": 1.5, "line_threshold": 0.8, "start": {"threshold": 0.5, "rows": 32},
+            "smooth_cells": 1.0,
             "usual_elsewhere": 1.0, "left": [1.5, 1.0], "right": [1.0], "mirror": [],
             "taught_scale": 3.0,
         },
@@ -83,6 +84,16 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "/judgement/line_threshold",
             json!(0.0),
             "judgement.line_threshold = 0",
+        ),
+        (
+            "/judgement/start/threshold",
+            json!(-0.5),
+            "judgement.start.threshold = -0.5",
+        ),
+        (
+            "/judgement/start/rows",
+            json!(0),
+            "judgement.start.rows = 0, expected 1 to 16384",
         ),
         (
             "/judgement/smooth_cells",
@@ -158,6 +169,7 @@ fn a_passport_filled_in_by_a_program_is_checked_for_what_json_cannot_say() {
 fn no_line_threshold_and_limits_themselves_are_allowed() {
     for (pointer, value) in [
         ("/judgement/line_threshold", json!(null)),
+        ("/judgement/start", json!(null)),
         (
             "/lanes",
             json!(vec![

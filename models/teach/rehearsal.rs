@@ -7,8 +7,9 @@ use super::spread::{Whitener, Whitening, windows};
 use crate::columns::Usual;
 use crate::features::{Block, Rim};
 use crate::judge::{along_lines, even, relate_to_rims};
-use crate::passport::{Evidence, Judgement};
-use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed};
+use crate::passport::{Evidence, Judgement, StartThreshold};
+use crate::pattern::{Against, Pattern};
+use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed, without_rims};
 use crate::threshold::{FalseAlarms, fit_threshold};
 
 /// Standard deviation of the score's smoothing, in cells. A flaw of 4 to 8 px spreads over
@@ -27,6 +28,11 @@ const MAX_INNER_SCORES: usize = 2_000_000;
 /// Quantile of distances from the taught reference alone that the file's output calls 1.0.
 const TAUGHT_QUANTILE: f64 = 0.999;
 
+/// By how many columns a lane's pattern is moved to stand for other warps under the same camera.
+/// Only one warp is taught, and it would look better known than the next one is. Primes, so that
+/// no repeat of yarns against cells comes back.
+const OTHER_WARPS: [isize; 6] = [-41, -19, -7, 7, 19, 41];
+
 /// The second pass over good cloth.
 pub struct Rehearsal {
     whitening: Whitening,
@@ -34,6 +40,10 @@ pub struct Rehearsal {
     windows: Vec<Window>,
     heard: Vec<Heard>,
     taught_distances: Vec<f32>,
+    /// How far each block's columns are at most from the pattern of other columns.
+    starts: Vec<f32>,
+    /// Fewest rows of a block.
+    least_rows: usize,
 }
 
 /// One block's distances, before anything is usual.
@@ -50,6 +60,8 @@ struct Heard {
 pub struct Lesson {
     /// Goes into the network.
     pub whitener: Whitener,
+    /// Goes beside the passport: what tells the columns of each lane apart.
+    pub patterns: Vec<Pattern>,
     /// Goes into the passport: per lane, the usual distance of each column of cells.
     pub usual: Vec<Vec<f32>>,
     /// Goes into the passport.
@@ -64,10 +76,12 @@ impl Rehearsal {
     /// Starts the second pass; `mm_per_row` as for [`crate::Judge`].
     pub fn new(whitening: Whitening, mm_per_row: f64) -> Self {
         Self {
-            windows: windows(&whitening.settings, mm_per_row, whitening.n_lanes),
+            windows: windows(&whitening.settings, mm_per_row, whitening.patterns.len()),
             whitening,
             heard: Vec::new(),
             taught_distances: Vec::new(),
+            starts: Vec::new(),
+            least_rows: usize::MAX,
         }
     }
 
@@ -80,6 +94,19 @@ impl Rehearsal {
         let n_folds = self.whitening.without.len();
         let whitener = &self.whitening.without[self.heard.len() % n_folds];
         let reference = window.reference(block, self.whitening.settings.smooth_cells);
+        let (means, rows) = reference.own_means();
+        self.least_rows = self.least_rows.min(rows);
+        let pattern = &self.whitening.patterns[lane];
+        let means = self.whitening.all.apply_to_means(&means);
+        let starts = OTHER_WARPS.iter().filter_map(|by| {
+            let moved = pattern.moved(*by);
+            let fits = moved.fits(means.dim());
+            let highest = |against: Against| against.distances.into_iter().fold(0.0, f32::max);
+            let highest =
+                fits.then(|| highest(moved.against(&means, &without_rims(&block.judged))))?;
+            (highest > 0.0).then_some(highest)
+        });
+        self.starts.extend(starts);
         let mut distances = Array2::zeros((block.rows, block.cols));
         let mut taught = Vec::new();
         for patch in &block.patches {
@@ -143,6 +170,7 @@ impl Rehearsal {
         let mut judgement = Judgement {
             threshold: 1.0,
             line_threshold: None,
+            start: None,
             smooth_cells: SMOOTH_SCORE_CELLS,
             usual_elsewhere,
             left: Vec::new(),
@@ -186,8 +214,13 @@ impl Rehearsal {
         let line_threshold =
             (of_lines.len() >= FEWEST_BLOCKS).then(|| fit_threshold(&of_lines, block_m2, asked).0);
         judgement.line_threshold = line_threshold;
+        judgement.start = (self.starts.len() >= FEWEST_BLOCKS).then(|| StartThreshold {
+            threshold: fit_threshold(&self.starts, block_m2, asked).0,
+            rows: self.least_rows,
+        });
         Lesson {
             whitener: self.whitening.all,
+            patterns: self.whitening.patterns,
             highest: of_places
                 .iter()
                 .zip(lines)

@@ -12,7 +12,8 @@ use crate::ModelError;
 use crate::features::Block;
 use crate::judge::window_rows;
 use crate::passport::ReferenceSettings;
-use crate::reference::{Cell, Window};
+use crate::pattern::Pattern;
+use crate::reference::{Cell, ColumnSums, Window};
 
 /// Share of the mean variance that is added to each, so that directions in which good cloth
 /// hardly varies do not make noise into flaws. 1e-2 lost 0.015 of strip AUROC on three plain
@@ -32,6 +33,7 @@ pub struct Teacher {
     settings: ReferenceSettings,
     /// One per lane.
     windows: Vec<Window>,
+    columns: Vec<ColumnSums>,
     folds: Vec<Moments>,
     n_blocks: usize,
 }
@@ -40,8 +42,8 @@ pub struct Teacher {
 pub struct Whitening {
     /// Reference settings that it belongs to.
     pub(super) settings: ReferenceSettings,
-    /// Lanes that were learned from.
-    pub(super) n_lanes: usize,
+    /// What tells the columns of each lane apart.
+    pub(super) patterns: Vec<Pattern>,
     /// From all cloth.
     pub(super) all: Whitener,
     /// Per fold, from all other folds.
@@ -74,6 +76,7 @@ impl Teacher {
         Self {
             settings,
             windows: windows(&settings, mm_per_row, n_lanes),
+            columns: vec![ColumnSums::default(); n_lanes],
             folds: vec![empty; N_FOLDS],
             n_blocks: 0,
         }
@@ -86,6 +89,7 @@ impl Teacher {
             return;
         };
         let reference = window.reference(block, self.settings.smooth_cells);
+        reference.add_to(&mut self.columns[lane], &block.judged);
         let fold = &mut self.folds[self.n_blocks % N_FOLDS];
         for patch in &block.patches {
             let relative = reference.relative(block, patch);
@@ -125,10 +129,15 @@ impl Teacher {
         let total = self.folds[1..]
             .iter()
             .fold(self.folds[0].clone(), |total, fold| total.plus(fold, 1.0));
+        let all = total.whitener()?;
         Ok(Whitening {
             settings: self.settings,
-            n_lanes: self.windows.len(),
-            all: total.whitener()?,
+            patterns: self
+                .columns
+                .iter()
+                .map(|columns| all.pattern(columns))
+                .collect(),
+            all,
             without: self.folds[..n_folds]
                 .iter()
                 .map(|fold| total.plus(fold, -1.0).whitener())
@@ -166,6 +175,21 @@ impl Whitener {
             .dot(&flat)
             .into_shape_with_order((k, rows, cols))
             .expect("the same number of values")
+    }
+}
+
+impl Whitener {
+    /// Whitened column means `[k, cols]`.
+    pub(super) fn apply_to_means(&self, means: &Array2<f32>) -> Array2<f32> {
+        self.matrix
+            .dot(&(means - &self.mean.view().insert_axis(Axis(1))))
+    }
+
+    fn pattern(&self, columns: &ColumnSums) -> Pattern {
+        match columns.means() {
+            Some((means, is_known)) => Pattern::of(&self.apply_to_means(&means), is_known),
+            None => Pattern::of(&Array2::zeros((self.mean.len(), 0)), Vec::new()),
+        }
     }
 }
 

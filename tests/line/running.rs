@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use camera::{CameraError, Captured, Description, FlawKind, LoomSettings, Pool, Source};
 use store::{CoverState, Store};
 
-use crate::texture::{TextureArticle, good_cloth, loom, station};
-use crate::told::{Told, inspected_into, store_at};
+use crate::texture::{TextureArticle, good_cloth, loom, narrow_cloth, station};
+use crate::told::{Told, inspected, inspected_into, store_at};
 
 /// Where the flaw begins and ends, in lines; at 0.2 mm each it runs 1.28 m, five times the
 /// window of the reference.
@@ -92,4 +92,49 @@ fn a_running_flaw_is_one_flaw_and_no_cloth_under_it_is_called_inspected_before()
         "planted {planted_um:?}, found {:?}",
         told.boxes()
     );
+}
+
+/// Frames in 40 m of narrow cloth, and their lines.
+const LONG: u64 = 196;
+const FORTY_METRES: i64 = LONG as i64 * 1024;
+
+/// A roll of narrow cloth as it was told.
+fn narrow_roll(cloth: LoomSettings) -> Told {
+    let taught = TextureArticle::narrow();
+    let told = inspected(
+        &taught.article,
+        &station(),
+        taught.scorers(2),
+        loom(cloth),
+        &AtomicBool::new(false),
+    );
+    told.assert_adds_up();
+    told
+}
+
+#[test]
+fn an_end_that_is_out_from_the_first_millimetre_for_forty_metres_is_one_flaw() {
+    let cloth = narrow_cloth(4, LONG).with_flaw(FlawKind::EndOut, 0..FORTY_METRES, 120..124, 1.5);
+    let told = narrow_roll(cloth);
+    let column_um = 24_400;
+    let of_end: Vec<_> = told
+        .flaws
+        .iter()
+        .filter(|flaw| flaw.rect.across().contains(&column_um))
+        .collect();
+    let [flaw] = of_end[..] else {
+        panic!("expected one flaw there, found {:?}", told.boxes());
+    };
+    let planted_um = FORTY_METRES * 200;
+    let off = (flaw.length_um - planted_um).abs() as f64 / planted_um as f64;
+    assert!(off < 0.01, "planted {planted_um}, found {:?}", told.boxes());
+}
+
+#[test]
+fn the_next_rolls_of_good_cloth_show_no_line_at_their_start() {
+    for seed in 20..26 {
+        let told = narrow_roll(narrow_cloth(seed, 4));
+        let long = told.flaws.iter().any(|flaw| flaw.length_um > 50_000);
+        assert!(!long, "seed {seed}: {:?}", told.boxes());
+    }
 }
