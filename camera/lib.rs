@@ -19,6 +19,7 @@ pub mod images;
 pub mod loom;
 pub mod paced;
 pub mod pool;
+pub mod video;
 pub mod woven;
 
 use std::io;
@@ -34,6 +35,7 @@ pub use loom::{
 };
 pub use paced::{Clock, Paced, SystemClock};
 pub use pool::{Buffer, Pool};
+pub use video::{Stream, StreamAddress, StreamSettings, VideoFile, claims_to_be_video};
 pub use woven::Woven;
 
 /// Something that exposes frames: a folder of images, a simulated loom, a camera.
@@ -144,6 +146,42 @@ pub enum CameraError {
     NothingWoven {
         /// Name of the source.
         name: String,
+    },
+    /// A file that cannot be read as a video.
+    #[error("cannot read {path:?} as video: {detail}")]
+    NoVideo {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// A stream that did not begin.
+    #[error("no picture from {name}: {detail}")]
+    NoStream {
+        /// Its address, without user and password.
+        name: String,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// An address that is no stream's, or that could mean more than a stream.
+    #[error("found address {found:?}, expected {expected}")]
+    StreamAddress {
+        /// The address, without user and password.
+        found: String,
+        /// How an address looks.
+        expected: &'static str,
+    },
+    /// How far cloth moved could not be worked out, for a reason that lies in no picture.
+    #[error("the movement between two pictures cannot be measured: {detail}")]
+    Shift {
+        /// What refused, and why.
+        detail: String,
+    },
+    /// The program was built without what this needs.
+    #[error("this build has no {feature}; expected one with the feature {feature:?}")]
+    NotBuiltIn {
+        /// Name of the feature.
+        feature: &'static str,
     },
     /// A setting of the simulated loom is out of range.
     #[error("loom: {key} is {found}, expected {expected}")]

@@ -1,0 +1,498 @@
+//! A network stream or a V4L2 device as a live source.
+//!
+//! ```text
+//! address ──▶ knock ──▶ FFmpeg or V4L2 ──▶ picture ──▶ Frame
+//!    ▲                        │ silent or broken
+//!    └── back-off ◀───────────┴──▶ Lost, once for every `patience` that passes
+//! ```
+//!
+//! Live and without an end: a camera that is gone is tried again for ever, ever more slowly, and
+//! comes back by itself; meanwhile its cloth is lost in pieces, so that whoever listens also
+//! learns of a stop. One line is one tick, nominally. What passes unseen is counted in time, by
+//! the frame rate that the caller names, that was measured, or that the stream claims, in this
+//! order; its length in cloth is a guess and says so. Pictures that the camera made and did not
+//! send, or that were lost on their way, are told by a jump of the stream's own clock, if it has
+//! one. RTSP goes over TCP wherever the camera offers it. Where it does not, FFmpeg falls back to
+//! UDP; `OPENCV_FFMPEG_CAPTURE_OPTIONS=rtsp_transport;tcp` in the environment forbids that, which
+//! OpenCV 4.6 offers no other way to do.
+//!
+//! It makes no thread, so a camera that has accepted the connection and then dawdles holds it up
+//! for `open_wait` at most; a V4L2 device that falls silent, for the 10 s of its backend.
+
+use std::fmt;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use opencv::videoio::CAP_PROP_FPS;
+
+use super::{Reader, misfit};
+use crate::video::{StreamAddress, StreamSettings};
+use crate::{CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source};
+
+/// A live source over one stream.
+pub struct Stream {
+    address: StreamAddress,
+    settings: StreamSettings,
+    description: Description,
+    link: Link,
+    /// The reader holds a picture that was not handed out yet.
+    has_waiting: bool,
+    next_sequence: u64,
+    next_tick: i64,
+    rate: Rate,
+    /// All time before this has been handed out, as frames or as lost.
+    accounted_until: Instant,
+    /// The part of an exposure that is too little to be lost yet.
+    carried: f64,
+    /// Whether cloth is being lost now.
+    is_out: bool,
+}
+
+/// Whether there is anything to read from.
+enum Link {
+    Up {
+        reader: Reader,
+        /// Times that it let `patience` pass, in a row.
+        n_silent: u32,
+    },
+    Down {
+        try_at: Instant,
+        back_off: Duration,
+    },
+}
+
+/// Frames a second, as far as known.
+#[derive(Debug)]
+struct Rate {
+    /// By the caller.
+    named: Option<f64>,
+    /// By the stream, which may be wrong.
+    claimed: Option<f64>,
+    /// By the pictures of this connection.
+    count: Option<Count>,
+    /// By those of an earlier one.
+    counted: Option<f64>,
+}
+
+/// Pictures since a first one.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    began: Instant,
+    ended: Instant,
+    /// The same by the stream's own clock, milliseconds; it stands still where there is none.
+    first_clock: f64,
+    last_clock: f64,
+    n: u32,
+}
+
+/// Waits between attempts to reach a camera: the first, and the longest.
+const BACK_OFF: Duration = Duration::from_millis(250);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Silences in a row after which a connection is given up.
+const SILENCES_BORNE: u32 = 3;
+/// How long a picture waits for a buffer before it is dropped.
+const BUFFER_WAIT: Duration = Duration::from_millis(100);
+/// Sleeps are cut into pieces of this, so that a closed pool is noticed.
+const NAP: Duration = Duration::from_millis(50);
+/// Pictures after which their rate is taken as measured.
+const N_COUNTED: u32 = 8;
+/// Frame rates that a camera can have; FFmpeg gives others where it knows none.
+const RATES: RangeInclusive<f64> = 0.01..=1000.0;
+/// Most exposures that one loss stands for; a clock that jumps farther was set anew.
+const MOST_SKIPPED: f64 = 1e4;
+
+impl Stream {
+    /// Connects and waits for the first picture.
+    ///
+    /// # Errors
+    /// `NoStream` where none comes within `open_wait`.
+    pub fn open(address: &StreamAddress, settings: StreamSettings) -> Result<Self, CameraError> {
+        let no_stream = |detail: String| CameraError::NoStream {
+            name: address.to_string(),
+            detail,
+        };
+        let by_opencv = |error: opencv::Error| no_stream(told(&error));
+        let begun = Instant::now();
+        let mut reader = connect(address, &settings).map_err(no_stream)?;
+        // A picture of one level only says nothing of colour, so another one is waited for.
+        while settings.channels.is_none()
+            && reader.is_blank().map_err(by_opencv)?
+            && begun.elapsed() < settings.open_wait
+            && reader.read().map_err(by_opencv)?
+        {}
+        let channels = match settings.channels {
+            Some(channels) => channels,
+            None => reader.channels().map_err(by_opencv)?,
+        };
+        let claimed = reader.says(CAP_PROP_FPS).map_err(by_opencv)?;
+        Ok(Self {
+            description: Description {
+                name: address.to_string(),
+                shape: reader.size().shape(channels),
+                ticks_per_line: 1,
+                n_frames: None,
+                live: true,
+            },
+            address: address.clone(),
+            rate: Rate {
+                named: settings.frames_per_second,
+                claimed: claimed.filter(|rate| RATES.contains(rate)),
+                count: None,
+                counted: None,
+            },
+            settings,
+            link: Link::Up {
+                reader,
+                n_silent: 0,
+            },
+            has_waiting: true,
+            next_sequence: 0,
+            next_tick: 0,
+            accounted_until: Instant::now(),
+            carried: 0.0,
+            is_out: false,
+        })
+    }
+
+    /// One step: a picture, a loss, or neither yet.
+    fn step(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        let asked = Instant::now();
+        match &mut self.link {
+            Link::Up { reader, n_silent } => {
+                if std::mem::take(&mut self.has_waiting) {
+                    return self.hand_out(pool);
+                }
+                // What OpenCV throws is a broken connection too.
+                if reader.read().unwrap_or(false) {
+                    *n_silent = 0;
+                    return match self.lost_before()? {
+                        None => self.hand_out(pool),
+                        lost => {
+                            self.has_waiting = true;
+                            Ok(lost)
+                        }
+                    };
+                }
+                // An early answer is no answer: the connection broke.
+                *n_silent += 1;
+                let is_broken = asked.elapsed() * 4 < self.settings.patience * 3;
+                if is_broken || *n_silent >= SILENCES_BORNE {
+                    self.link = Link::Down {
+                        try_at: Instant::now(),
+                        back_off: BACK_OFF,
+                    };
+                }
+                self.begin_outage();
+                Ok(self.unseen(0.0))
+            }
+            &mut Link::Down { try_at, back_off } => {
+                let tell_at = self.accounted_until + self.settings.patience;
+                nap_until(try_at.min(tell_at), pool);
+                if Instant::now() < try_at {
+                    return Ok(self.unseen(0.0));
+                }
+                match connect(&self.address, &self.settings) {
+                    Ok(reader) => {
+                        self.link = Link::Up {
+                            reader,
+                            n_silent: 0,
+                        };
+                        self.has_waiting = true;
+                        self.lost_before()
+                    }
+                    Err(detail) => {
+                        let (camera, address) = (self.settings.camera, &self.address);
+                        tracing::debug!(camera, %address, detail, "the camera is still gone");
+                        let back_off = (2 * back_off).min(LONGEST_BACK_OFF);
+                        self.link = Link::Down {
+                            try_at: Instant::now() + back_off,
+                            back_off,
+                        };
+                        Ok(self.unseen(0.0))
+                    }
+                }
+            }
+        }
+    }
+
+    /// What was lost before the picture that was just read, if anything.
+    fn lost_before(&mut self) -> Result<Option<Captured>, CameraError> {
+        let Link::Up { reader, .. } = &self.link else {
+            return Ok(None);
+        };
+        let clock = reader.clock_millis().map_err(|error| self.fault(&error))?;
+        if std::mem::take(&mut self.is_out) {
+            tracing::warn!(camera = self.settings.camera, address = %self.address, "the camera is back");
+            self.rate.begin_anew();
+            self.rate.count(clock, 1);
+            // This picture stands for the last exposure of that time.
+            let lost = self.unseen(1.0);
+            (self.accounted_until, self.carried) = (Instant::now(), 0.0);
+            return Ok(lost);
+        }
+        let n_skipped = self.rate.n_skipped(clock);
+        self.rate.count(clock, n_skipped + 1);
+        self.accounted_until = Instant::now();
+        if n_skipped == 0 {
+            return Ok(None);
+        }
+        let detail = format!(
+            "found {n_skipped} frames missing by the stream's own clock, expected {}; they were not sent or got lost on their way",
+            self.rate
+        );
+        Ok(Some(self.lost(
+            n_skipped.into(),
+            LostReason::FrameLost,
+            detail,
+        )))
+    }
+
+    /// The picture that the reader holds, in a buffer.
+    fn hand_out(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        let Link::Up { reader, .. } = &self.link else {
+            return Ok(None);
+        };
+        let shape = self.description.shape;
+        let is_forced = self.settings.channels.is_some();
+        let misfit = misfit(reader, shape, is_forced).map_err(|error| self.fault(&error))?;
+        if let Some(detail) = misfit {
+            return Ok(Some(self.lost(1, LostReason::Unreadable, detail)));
+        }
+        let Some(buffer) = pool.take_within(BUFFER_WAIT) else {
+            if pool.is_closed() {
+                return Ok(None);
+            }
+            let detail = "found no buffer free when the picture came, expected one".to_owned();
+            return Ok(Some(self.lost(1, LostReason::Overload, detail)));
+        };
+        let ticks = self.next_tick..self.next_tick + i64::from(shape.height);
+        let (camera, end) = (self.settings.camera, ticks.end);
+        let mut frame = Frame::new(camera, self.next_sequence, ticks, shape, buffer)?;
+        reader
+            .lay_out(shape.channels, frame.bytes_mut())
+            .map_err(|error| self.fault(&error))?;
+        self.next_sequence += 1;
+        self.next_tick = end;
+        Ok(Some(Captured::Frame(frame)))
+    }
+
+    fn begin_outage(&mut self) {
+        if !std::mem::replace(&mut self.is_out, true) {
+            let (camera, address) = (self.settings.camera, &self.address);
+            tracing::warn!(camera, %address, "the camera is lost, trying to reach it again");
+        }
+    }
+
+    /// The exposures from what is accounted for until now, but for the last `n_seen`; `None`
+    /// while that is not one exposure.
+    fn unseen(&mut self, n_seen: f64) -> Option<Captured> {
+        let now = Instant::now();
+        let seconds = now.duration_since(self.accounted_until).as_secs_f64();
+        let (rate, known) = match self.rate.best() {
+            Some(rate) => (rate, format!("{}", self.rate)),
+            None => (
+                1.0 / self.settings.patience.as_secs_f64().max(1e-3),
+                "an unknown frame rate, one exposure for every wait".to_owned(),
+            ),
+        };
+        let exposures = self.carried + seconds * rate;
+        let n = (exposures - n_seen + ROUNDING).floor().max(0.0);
+        self.accounted_until = now;
+        self.carried = exposures - n;
+        (n >= 1.0).then(|| {
+            let detail = format!(
+                "found no picture for {seconds:.1} s, expected {known}; how much cloth passed is not known, this is its nominal length"
+            );
+            self.lost(n as u64, LostReason::CameraLost, detail)
+        })
+    }
+
+    /// `n` exposures without pixels.
+    fn lost(&mut self, n: u64, reason: LostReason, detail: String) -> Captured {
+        let lines = i64::from(self.description.shape.height).saturating_mul(n as i64);
+        let ticks = self.next_tick..self.next_tick.saturating_add(lines);
+        let sequence = self.next_sequence;
+        self.next_sequence += n;
+        self.next_tick = ticks.end;
+        Captured::Lost(Lost {
+            camera: self.settings.camera,
+            sequence,
+            ticks,
+            reason,
+            detail: format!("{}: {detail}", self.address),
+            origin: None,
+        })
+    }
+
+    fn fault(&self, error: &opencv::Error) -> CameraError {
+        CameraError::NoStream {
+            name: self.address.to_string(),
+            detail: told(error),
+        }
+    }
+}
+
+/// Half an exposure more or less is the jitter of waiting, not cloth.
+const ROUNDING: f64 = 0.5;
+
+impl Source for Stream {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        let (needed, size) = (self.description.shape.n_bytes(), pool.buffer_bytes());
+        if needed > size {
+            return Err(CameraError::BufferTooSmall { needed, size });
+        }
+        while !pool.is_closed() {
+            if let Some(captured) = self.step(pool)? {
+                return Ok(Some(captured));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Rate {
+    fn best(&self) -> Option<f64> {
+        self.steady().or(self.claimed)
+    }
+
+    /// What may be relied on to say that a frame is missing.
+    fn steady(&self) -> Option<f64> {
+        let counted = self.count.and_then(Count::rate);
+        self.named.or(counted).or(self.counted)
+    }
+
+    /// Frames that the stream's clock jumped over.
+    fn n_skipped(&self, clock: f64) -> u32 {
+        let (Some(rate), Some(count)) = (self.steady(), self.count) else {
+            return 0;
+        };
+        let n = ((clock - count.last_clock) * rate / 1e3).round() - 1.0;
+        if (0.0..MOST_SKIPPED).contains(&n) {
+            n as u32
+        } else {
+            0
+        }
+    }
+
+    /// A picture at `clock`, the last of `n` exposures.
+    fn count(&mut self, clock: f64, n: u32) {
+        let now = Instant::now();
+        match &mut self.count {
+            None => {
+                self.count = Some(Count {
+                    began: now,
+                    ended: now,
+                    first_clock: clock,
+                    last_clock: clock,
+                    n: 0,
+                });
+            }
+            Some(count) => {
+                (count.ended, count.last_clock) = (now, clock);
+                count.n = count.n.saturating_add(n);
+            }
+        }
+    }
+
+    /// A new connection has a new clock.
+    fn begin_anew(&mut self) {
+        self.counted = self.count.and_then(Count::rate).or(self.counted);
+        self.count = None;
+    }
+}
+
+impl Count {
+    /// By the stream's clock, else by ours.
+    fn rate(self) -> Option<f64> {
+        let by_clock = (self.last_clock - self.first_clock) / 1e3;
+        let seconds = if by_clock > 0.0 {
+            by_clock
+        } else {
+            self.ended.duration_since(self.began).as_secs_f64()
+        };
+        let rate = f64::from(self.n) / seconds;
+        (self.n >= N_COUNTED && RATES.contains(&rate)).then_some(rate)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.best().unwrap_or(0.0);
+        let how = match (self.named, self.steady()) {
+            (Some(_), _) => "as set",
+            (None, Some(_)) => "as measured",
+            (None, None) => "as the stream claims",
+        };
+        write!(f, "{rate:.1} frames/s {how}")
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("description", &self.description)
+            .field("next_sequence", &self.next_sequence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A reader that holds its first picture, or what stood in the way.
+fn connect(address: &StreamAddress, settings: &StreamSettings) -> Result<Reader, String> {
+    let begun = Instant::now();
+    let reader = match (address.secret_url(), address.host(), address.device()) {
+        (Some(url), Some((host, port)), _) => {
+            knock(host, port, settings.patience.min(settings.open_wait))?;
+            Reader::ffmpeg(&url, settings.open_wait, settings.patience)
+        }
+        (_, _, Some(number)) => Reader::v4l2(number),
+        _ => Ok(None),
+    };
+    let no_video = || {
+        format!(
+            "found nothing that can be decoded within {:.1} s, expected a video (wrong path, user or password?)",
+            begun.elapsed().as_secs_f64()
+        )
+    };
+    let mut reader = reader.map_err(|error| told(&error))?.ok_or_else(no_video)?;
+    while !reader.read().map_err(|error| told(&error))? {
+        if begun.elapsed() >= settings.open_wait {
+            return Err(no_video());
+        }
+        // A connection that broke answers at once, again and again.
+        std::thread::sleep(NAP);
+    }
+    Ok(reader)
+}
+
+/// Whether anybody answers at `host`, told sooner and better than FFmpeg does.
+fn knock(host: &str, port: u16, wait: Duration) -> Result<(), String> {
+    let told = |error: std::io::Error| format!("nobody answers at {host}:{port}: {error}");
+    let mut last = None;
+    for place in (host, port).to_socket_addrs().map_err(told)? {
+        match TcpStream::connect_timeout(&place, wait) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| format!("{host} has no address"), told))
+}
+
+/// OpenCV's own words, which hold no address.
+fn told(error: &opencv::Error) -> String {
+    format!("OpenCV refused with code {}", error.code)
+}
+
+fn nap_until(end: Instant, pool: &Pool) {
+    while !pool.is_closed() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(NAP));
+    }
+}
