@@ -72,6 +72,10 @@ pub fn capture(
             break;
         }
         let Some(mut captured) = source.next(pool)? else {
+            // A source that looks at the signal itself ends before this loop does.
+            if stop.load(Ordering::Relaxed) {
+                counts.ending = Ending::Stopped;
+            }
             break;
         };
         if let Some(end) = end.filter(|&end| is_behind(&captured, end)) {

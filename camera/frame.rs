@@ -128,6 +128,34 @@ impl Frame {
         })
     }
 
+    /// Only these rows of it, in the same buffer, as the cloth of `ticks`. Rows past the end
+    /// are left out.
+    #[must_use]
+    pub fn cut(mut self, rows: Range<u32>, ticks: Range<i64>) -> Self {
+        let end = rows.end.min(self.shape.height);
+        let start = rows.start.min(end);
+        let line =
+            self.shape.width as usize * self.shape.channels.count() * self.shape.depth.n_bytes();
+        let bytes = start as usize * line..end as usize * line;
+        self.pixels.bytes_mut().copy_within(bytes, 0);
+        self.shape.height = end - start;
+        self.ticks = ticks;
+        self
+    }
+
+    /// The same frame with its last row first.
+    #[must_use]
+    pub fn upside_down(mut self) -> Self {
+        let height = self.shape.height as usize;
+        let line = self.shape.n_bytes() / height.max(1);
+        let bytes = self.bytes_mut();
+        for row in 0..height / 2 {
+            let (upper, lower) = bytes.split_at_mut((height - 1 - row) * line);
+            upper[row * line..(row + 1) * line].swap_with_slice(&mut lower[..line]);
+        }
+        self
+    }
+
     /// Size and sample layout.
     pub fn shape(&self) -> FrameShape {
         self.shape
@@ -416,6 +444,15 @@ mod tests {
         assert_eq!(frame.row_u8(2), None);
         assert_eq!(frame.row_u16(0), None);
         assert_eq!(frame.bytes(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_cut_frame_has_the_rows_asked_for_and_turns_over() {
+        let turned = frame(Channels::Grey, Depth::Eight, &[1, 2, 3, 4]).upside_down();
+        assert_eq!(turned.bytes(), [3, 4, 1, 2]);
+        let cut = turned.cut(1..5, 7..8);
+        assert_eq!((cut.bytes(), cut.height()), (&[1, 2][..], 1));
+        assert_eq!((cut.ticks.clone(), cut.row_u8(1)), (7..8, None));
     }
 
     #[test]
