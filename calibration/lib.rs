@@ -25,6 +25,8 @@ pub mod light;
 
 pub mod joint;
 
+pub mod shift;
+
 #[cfg(test)]
 mod picture;
 
@@ -37,6 +39,7 @@ pub use geometry::LaneGeometry;
 pub use joint::{JointRows, continues, joint_step};
 pub use lanes::owned_spans;
 pub use light::{EvenFrame, Evener, LightFacts, LightFault, LightLimits};
+pub use shift::{Doubt, STANDSTILL_ROWS, Shift, Texture, shift};
 pub use units::{Span, Um, WebRect, m_from_um, mm_from_um, um_from_m, um_from_mm};
 
 /// Why something cannot be calibrated or measured.

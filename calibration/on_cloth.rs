@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use camera::{Channels, Frame, load_image};
 
-use crate::{ClothSpan, EvenFrame, Evener, JointRows, continues, find_cloth};
+use crate::{
+    ClothSpan, EvenFrame, Evener, JointRows, Shift, Texture, continues, find_cloth, shift,
+};
 
 /// Pixels across of a narrow lane.
 const NARROW: u32 = 640;
@@ -50,6 +52,31 @@ fn an_image_cut_in_two_continues_itself() {
     }
     println!("{broken} of {n} cuts are seen");
     assert!(broken * 50 <= n);
+}
+
+/// Windows cut from one strip at known places, its long side across as a camera sees it.
+#[test]
+fn the_shift_between_windows_of_a_strip_is_found_or_doubted_never_wrong() {
+    let Some(folder) = cloth_folder() else { return };
+    let (mut n, mut n_found, mut worst) = (0, 0, 0.0_f64);
+    for (idx, (file, ..)) in edges_seen().enumerate() {
+        let whole = load_image(&folder.join(file)).unwrap();
+        let height = whole.height() * 5 / 8;
+        let moved = (idx as u32 * 37) % (height / 2).min(whole.height() - height);
+        let window = |top: u32| Texture::of(&part(&whole, top..top + height)).unwrap();
+        n += 1;
+        match shift(&window(moved), &window(0), None).unwrap() {
+            Shift::Moved { rows, .. } => {
+                let error = (rows - f64::from(moved)).abs();
+                assert!(error <= 0.3, "{file}: {rows} for {moved}");
+                worst = worst.max(error);
+                n_found += 1;
+            }
+            Shift::Unknown(doubt) => println!("{file} {moved}: {doubt:?}"),
+        }
+    }
+    println!("{n_found} of {n} shifts found, the worst wrong by {worst:.3} rows");
+    assert!(n_found * 10 >= n * 9, "{n_found} of {n}");
 }
 
 /// Strips in name order are no such pairs: nearly half of them do follow each other on the
