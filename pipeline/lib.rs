@@ -11,6 +11,8 @@
 
 pub mod source;
 
+pub mod new_cloth;
+
 pub mod config;
 
 pub mod channel;

@@ -1,7 +1,7 @@
 //! Where frames come from, as a person names it.
 //!
-//! `--from` is a folder or file of images, or `loom:SEED` for simulated cloth. Other schemes
-//! are refused by name. [`LooseImages`] is the source in which every image, of whatever size,
+//! `--from` is a folder or file of images, a video file (told by its content), `rtsp://…`,
+//! `v4l2:/dev/videoN`, or `loom:SEED` for simulated cloth. Other schemes are refused by name. [`LooseImages`] is the source in which every image, of whatever size,
 //! stands alone; a folder that is one roll is [`camera::ImageFolder`].
 
 use std::fmt;
@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use camera::{
-    Captured, Description, ImageFolder, Loom, LoomSettings, Lost, LostReason, Pool, Source,
-    image_files, load_image,
+    Captured, Description, ImageFolder, Loom, LoomSettings, Lost, LostReason, Pool, Source, Stream,
+    StreamAddress, StreamSettings, VideoFile, claims_to_be_video, image_files, load_image,
 };
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
@@ -22,6 +22,10 @@ pub const LOOM_MM_PER_PX: f64 = 0.2;
 pub enum SourceSpec {
     /// A folder of images, or one image.
     Images(PathBuf),
+    /// A video file, or what is named like one.
+    Video(PathBuf),
+    /// A live stream; shown without user and password.
+    Stream(StreamAddress),
     /// Good simulated cloth from this seed.
     Loom(u64),
 }
@@ -40,6 +44,8 @@ impl SourceSpec {
                 }
                 Box::new(folder)
             }
+            SourceSpec::Video(path) => Box::new(VideoFile::open(path, 0, None)?),
+            SourceSpec::Stream(address) => Box::new(Stream::open(address, StreamSettings::new(0))?),
             SourceSpec::Loom(seed) => Box::new(Loom::new(LoomSettings::new(*seed))?),
         })
     }
@@ -55,21 +61,28 @@ impl FromStr for SourceSpec {
                 .with_context(|| format!("found seed {seed:?}, expected a whole number"))?;
             return Ok(SourceSpec::Loom(seed));
         }
-        for scheme in ["rtsp://", "v4l2:", "genicam:"] {
-            if text.starts_with(scheme) {
-                bail!(
-                    "{scheme} is not built into this version; expected a folder or file of images, or loom:SEED"
-                );
-            }
+        if text.starts_with("rtsp://") || text.starts_with("v4l2:") {
+            return Ok(SourceSpec::Stream(text.parse()?));
         }
-        Ok(SourceSpec::Images(PathBuf::from(text)))
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        if let Some(scheme) = scheme.or(text.starts_with("genicam:").then_some("genicam")) {
+            bail!(
+                "found a source of kind {scheme:?}, expected a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN or loom:SEED"
+            );
+        }
+        let path = PathBuf::from(text);
+        if claims_to_be_video(&path) {
+            return Ok(SourceSpec::Video(path));
+        }
+        Ok(SourceSpec::Images(path))
     }
 }
 
 impl fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SourceSpec::Images(path) => write!(f, "{}", path.display()),
+            SourceSpec::Images(path) | SourceSpec::Video(path) => write!(f, "{}", path.display()),
+            SourceSpec::Stream(address) => write!(f, "{address}"),
             SourceSpec::Loom(seed) => write!(f, "loom:{seed}"),
         }
     }
@@ -160,9 +173,38 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_in_is_refused_by_name() {
-        let error = "rtsp://host/stream".parse::<SourceSpec>().unwrap_err();
-        assert!(error.to_string().contains("rtsp://"), "{error}");
+    fn a_video_is_one_by_its_content_or_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("roll");
+        std::fs::write(&path, b"RIFF\x10\0\0\0AVI LIST").unwrap();
+        let spec = |text: &str| text.parse::<SourceSpec>().unwrap();
+        let text = path.to_str().unwrap();
+        assert_eq!(spec(text), SourceSpec::Video(path.clone()));
+        assert_eq!(spec("missing.mp4"), SourceSpec::Video("missing.mp4".into()));
+        assert_eq!(
+            spec("missing.png"),
+            SourceSpec::Images("missing.png".into())
+        );
+    }
+
+    #[test]
+    fn a_stream_is_shown_without_its_secret() {
+        let spec: SourceSpec = "rtsp://joe:s3cret@cam:8554/one".parse().unwrap();
+        assert_eq!(spec.to_string(), "rtsp://cam:8554/one");
+        assert!(!format!("{spec:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_not_built_in_is_refused_by_name_and_without_its_secret() {
+        for text in [
+            "http://joe:s3cret@host/a",
+            "genicam:s3cret",
+            "rtsp://joe:s3cret@",
+        ] {
+            let error = format!("{:#}", text.parse::<SourceSpec>().unwrap_err());
+            assert!(!error.contains("s3cret"), "{error}");
+            assert!(error.contains("expected"), "{error}");
+        }
         assert!("loom:seven".parse::<SourceSpec>().is_err());
     }
 }
