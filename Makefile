@@ -33,6 +33,7 @@ demo: setup-release
 # The store is tested on SQLite and on a PostgreSQL server that is started for the tests, in a
 # folder of its own, and gone afterwards.
 test: setup
+	@setup/install.sh tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		echo 'cargo nextest run --workspace --features postgres'; \
 		store/tests/with_postgres.sh cargo nextest run --workspace --features postgres; \

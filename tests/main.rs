@@ -30,6 +30,8 @@ mod golden;
 
 mod tidy;
 
+mod video;
+
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 
