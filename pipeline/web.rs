@@ -186,7 +186,10 @@ impl Web {
         let n_lanes = self.lanes.len();
         let of_lane = &mut self.lanes[lane];
         let map = of_lane.judge.judge(&seen.block);
-        let mut page = Page::default();
+        let mut page = Page {
+            exposed_at: Some(frame.taken_at),
+            ..Page::default()
+        };
         if is_told {
             // Only seen again so that the judge knows what is usual before it goes on.
             return Ok(page);
