@@ -51,4 +51,4 @@ check: setup
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup
-	cargo bench -p selvedge --bench line_speed --bench stages
+	cargo bench -p selvedge --bench line_speed --bench stages --bench latency --bench long_run

@@ -62,6 +62,11 @@ impl Cloth {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let first = n_taught as i64 * i64::from(height);
+        // Narrow cloth has the same flaws, closer together.
+        let at = |column: u32, n: u32| {
+            let start = column * width.min(2048) / 2048;
+            start..start + n
+        };
         let settings = LoomSettings {
             width,
             frame_height: height,
@@ -70,10 +75,10 @@ impl Cloth {
             right: Beside::DarkTable(60),
             ..LoomSettings::new(SEED)
         }
-        .with_flaw(FlawKind::EndOut, first + 100..first + 900, 1500..1508, 1.0)
-        .with_flaw(FlawKind::Hole, first + 150..first + 180, 900..930, 1.0)
-        .with_flaw(FlawKind::Stain, first + 600..first + 660, 1200..1280, 1.0)
-        .with_flaw(FlawKind::Slub, first + 900..first + 908, 400..480, 1.0);
+        .with_flaw(FlawKind::EndOut, first + 100..first + 900, at(1500, 8), 1.0)
+        .with_flaw(FlawKind::Hole, first + 150..first + 180, at(900, 30), 1.0)
+        .with_flaw(FlawKind::Stain, first + 600..first + 660, at(1200, 80), 1.0)
+        .with_flaw(FlawKind::Slub, first + 900..first + 908, at(400, 80), 1.0);
         let name = format!("loom {width} x {height}");
         let taught = folder.join(&name);
         std::fs::create_dir_all(&taught)?;
