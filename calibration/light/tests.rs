@@ -190,3 +190,35 @@ fn glare_and_darkness_are_judged_at_their_limits() {
     assert_eq!(judge(7.9, 0.0), Some(LightFault::TooDark));
     assert_eq!(judge(0.0, 0.0), Some(LightFault::TooDark));
 }
+
+#[test]
+fn bytes_are_evened_as_sixteen_bits_are() {
+    // Higher than what bytes are counted in at once, black and white beyond any count of bytes.
+    let (width, height) = (200, 600);
+    let level = |row: u32, column: u32| match column {
+        20 => 255,
+        21 => 0,
+        _ => weave(1, row, column) as u8,
+    };
+    let bytes = picture(width, height, |row, column| f32::from(level(row, column)));
+    let shape = camera::FrameShape {
+        width,
+        height,
+        channels: Channels::Grey,
+        depth: camera::Depth::Sixteen,
+    };
+    let mut samples = camera::Buffer::alone(shape.n_bytes());
+    let places = (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
+    for (sample, (row, column)) in samples.bytes_mut().chunks_exact_mut(2).zip(places) {
+        sample.fill(level(row, column));
+    }
+    let deep = Frame::new(0, 0, 0..600, shape, samples).unwrap();
+    let cloth = span(7, 190, width);
+    let [bytes, deep] = [&bytes, &deep].map(|frame| even_grey(frame, cloth));
+    let worst = (&bytes.planes - &deep.planes).fold(0.0_f32, |a, b| a.max(b.abs()));
+    assert!(worst < 1e-5, "{worst}");
+    assert_eq!(bytes.facts.saturated_share, 1.0 / 183.0);
+    assert_eq!(bytes.facts.saturated_share, deep.facts.saturated_share);
+    assert_eq!(bytes.facts.dark_share, deep.facts.dark_share);
+    assert!((bytes.facts.mean_level - deep.facts.mean_level).abs() < 1e-3);
+}
