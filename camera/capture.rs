@@ -9,7 +9,7 @@
 //! as a frame: its cloth is already missing from the ticks, and nothing is entered twice. It makes no thread and no channel; whether a full channel
 //! blocks or drops is decided inside `deliver`.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{CameraError, Captured, Lost, LostReason, Pool, Source};
@@ -43,8 +43,9 @@ pub enum Ending {
 /// Hands every exposure of `source` to `deliver`, lost ones too, in order.
 ///
 /// An exposure of which no tick lies beyond what was handed out before is late: it becomes a
-/// [`Lost`] without ticks, at the end of what was handed out. One that reaches beyond it stays
-/// as it is, for area frames may overlap.
+/// [`Lost`] without ticks, at the end of what was handed out, or with those of its ticks that lie
+/// before everything that was. One that reaches beyond it stays as it is, for area frames may
+/// overlap.
 ///
 /// `stop` is looked at before each exposure. A capture that waits for a buffer ends only
 /// when one comes home or the pool is closed.
@@ -64,8 +65,8 @@ pub fn capture(
         n_ticks: 0,
         ending: Ending::EndOfSource,
     };
-    // One past the last tick handed out.
-    let mut end: Option<i64> = None;
+    // All ticks handed out, from the first to one past the last.
+    let mut out: Option<Range<i64>> = None;
     loop {
         if stop.load(Ordering::Relaxed) {
             counts.ending = Ending::Stopped;
@@ -78,12 +79,15 @@ pub fn capture(
             }
             break;
         };
-        if let Some(end) = end.filter(|&end| is_behind(&captured, end)) {
-            captured = Captured::Lost(late(&captured, end));
+        if let Some(out) = out.as_ref().filter(|out| is_behind(&captured, out.end)) {
+            captured = Captured::Lost(late(&captured, out));
             counts.n_late += 1;
         }
         let ticks = captured.ticks();
-        end = Some(end.map_or(ticks.end, |end| end.max(ticks.end)));
+        out = Some(match out {
+            Some(out) => out.start.min(ticks.start)..out.end.max(ticks.end),
+            None => ticks.clone(),
+        });
         tracing::trace!(
             camera = captured.camera(),
             sequence = captured.sequence(),
@@ -108,8 +112,8 @@ fn is_behind(captured: &Captured, end: i64) -> bool {
     !ticks.is_empty() && ticks.end <= end
 }
 
-fn late(captured: &Captured, end: i64) -> Lost {
-    let ticks = captured.ticks();
+fn late(captured: &Captured, out: &Range<i64>) -> Lost {
+    let (ticks, end) = (captured.ticks(), out.end);
     let (reason, why, origin) = match captured {
         Captured::Frame(frame) => (LostReason::FrameLost, "", frame.origin.clone()),
         Captured::Lost(lost) => (lost.reason, lost.detail.as_str(), lost.origin.clone()),
@@ -118,7 +122,11 @@ fn late(captured: &Captured, end: i64) -> Lost {
     Lost {
         camera: captured.camera(),
         sequence: captured.sequence(),
-        ticks: end..end,
+        ticks: if ticks.start < out.start {
+            ticks.start..ticks.end.min(out.start)
+        } else {
+            end..end
+        },
         reason,
         detail: format!(
             "late: ticks {}..{} came after tick {end} had been handed out{colon}{why}",

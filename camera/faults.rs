@@ -438,13 +438,13 @@ mod tests {
             let n_frames = 20;
             let (all, counts) = captured(n_frames, plan.clone());
             counts.unwrap();
-            let (mut seen, mut lost, mut jumped) = (BTreeSet::new(), BTreeSet::new(), 0);
-            let mut end = 0;
+            let (mut seen, mut lost) = (BTreeSet::new(), BTreeSet::new());
+            let (mut first, mut end) = (i64::MAX, 0);
             for one in &all {
                 let ticks = one.ticks();
-                prop_assert!(ticks.start >= end, "{} after {end}", told(&all));
-                jumped += ticks.start - end;
-                end = ticks.end;
+                // Only what was late before everything else is told behind it.
+                prop_assert!(ticks.start >= end || ticks.end <= first, "{}", told(&all));
+                (first, end) = (first.min(ticks.start), end.max(ticks.end));
                 match one {
                     Captured::Frame(frame) => {
                         prop_assert_eq!(i64::from(frame.height()), ticks.end - ticks.start);
@@ -455,7 +455,6 @@ mod tests {
             }
             prop_assert_eq!(end, n_frames as i64 * HEIGHT);
             prop_assert!(seen.is_disjoint(&lost));
-            prop_assert_eq!((seen.len() + lost.len()) as i64 + jumped, end);
             if plan.is_empty() {
                 prop_assert_eq!(seen.len() as i64, end);
             }

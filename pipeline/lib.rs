@@ -47,6 +47,8 @@ pub mod shelf;
 
 pub mod fitting;
 
+pub mod resume;
+
 pub mod inspect;
 
 pub mod teach;

@@ -72,9 +72,6 @@ pub struct Ledger {
     totals: BTreeMap<CoverState, i128>,
 }
 
-/// What stands for a gap whose length nobody knows.
-const SHORTEST_GAP: Um = Um(1);
-
 /// What is known of one lane.
 struct LaneLedger {
     place: LanePlace,
@@ -228,21 +225,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters cloth that passed while nobody looked, behind everything known: `passed` of it, or,
-    /// where nobody measured that, the shortest gap that can be told, as of unknown length.
+    /// Enters cloth that passed while nobody looked, behind everything known and up to `until`.
     ///
     /// # Errors
     /// As for [`Ledger::frame`].
-    pub fn interrupted(&mut self, passed: Option<Um>) -> anyhow::Result<Vec<Cover>> {
+    pub fn interrupted(&mut self, until: Um, reason: GapReason) -> anyhow::Result<Vec<Cover>> {
         let mut cover = Vec::new();
         let Some(web) = self.along() else {
             return Ok(cover);
         };
-        let (reason, length) = match passed {
-            Some(length) => (GapReason::PowerCut, length),
-            None => (GapReason::UnknownLength, SHORTEST_GAP),
-        };
-        let end = web.end() + length.max(Um::ZERO);
+        let end = until.max(web.end());
         for lane in 0..self.lanes.len() {
             let LaneLedger { place, known } = &mut self.lanes[lane];
             let owned = place.owned;
@@ -254,9 +246,9 @@ impl Ledger {
         Ok(cover)
     }
 
-    /// Where a lane's known cloth ends.
-    pub fn end_of(&self, lane: usize) -> Option<Um> {
-        self.lanes[lane].known.map(Span::end)
+    /// Cloth along of which a lane has told.
+    pub fn known(&self, lane: usize) -> Option<Span> {
+        self.lanes[lane].known
     }
 
     /// Length of the web so far.
@@ -307,12 +299,15 @@ impl Ledger {
     ) -> anyhow::Result<Span> {
         let LaneLedger { place, known } = &mut self.lanes[lane];
         let owned = place.owned;
+        let lost = CoverState::Gap(GapReason::FrameLost);
         let before = known.map_or(along.start(), Span::end);
+        let first = known.map_or(along.start(), Span::start);
         *known = Some(known.map_or(along, |known| known.hull(along)));
-        if before < along.start() {
-            let unseen = Span::new(before, along.start())?;
-            let lost = CoverState::Gap(GapReason::FrameLost);
-            self.enter(lane, unseen, owned, lost, cover);
+        // What a camera saw before the roll's first cloth came too late to be looked at.
+        for (from, to) in [(along.start(), first), (before, along.start())] {
+            if from < to {
+                self.enter(lane, Span::new(from, to)?, owned, lost, cover);
+            }
         }
         let start = along.start().max(before);
         Ok(Span::new(start, along.end().max(start))?)

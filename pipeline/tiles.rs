@@ -64,6 +64,26 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::FrameLost,
+        Self::CameraLost,
+        Self::Overload,
+        Self::Unreadable,
+        Self::Saturated,
+        Self::TooDark,
+        Self::NoCloth,
+        Self::TooManyFlaws,
+        Self::WorkerFailed,
+        Self::PowerCut,
+        Self::UnknownLength,
+    ];
+
+    /// The reason that [`GapReason::as_str`] calls `word`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+
     /// The word for it in the store and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -246,6 +266,8 @@ pub struct Tiler {
 /// A frame that waits for the one after it.
 struct Waiting {
     frame: Frame,
+    /// What is to be told behind it, though it takes no place there.
+    late: Vec<Missed>,
     even: EvenFrame,
     above: Rim,
     continues: bool,
@@ -289,6 +311,7 @@ impl Tiler {
                 let loose = self.correction.joints == Joints::Loose;
                 self.waiting = Some(Waiting {
                     frame,
+                    late: Vec::new(),
                     even,
                     above: if joined { Rim::Joined } else { Rim::Mirrored },
                     continues: !loose && (joined || !had_neighbour),
@@ -299,6 +322,13 @@ impl Tiler {
                 Ok(())
             }
             Corrected::Missed(missed) => {
+                if let Some(waiting) = &mut self.waiting
+                    && (missed.ticks.is_empty() || missed.ticks.end <= waiting.frame.ticks.start)
+                {
+                    // What only came late does not part the frames around it.
+                    waiting.late.push(missed);
+                    return Ok(());
+                }
                 self.forget_neighbour(out)?;
                 out(self.number(Work::Missed(missed)))
             }
@@ -432,7 +462,11 @@ impl Tiler {
         }
         self.spare.extend(before);
         self.before = Some(waiting.even);
-        out(self.number(Work::Frame(head)))
+        out(self.number(Work::Frame(head)))?;
+        for missed in waiting.late {
+            out(self.number(Work::Missed(missed)))?;
+        }
+        Ok(())
     }
 
     fn number<T>(&mut self, item: T) -> Numbered<T> {

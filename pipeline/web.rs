@@ -11,7 +11,9 @@
 //! flaw it does not have. Nothing here depends on how many workers there are or on which lane
 //! comes first. It writes nothing and makes no thread.
 
-use calibration::{Um, WebRect};
+use std::ops::Range;
+
+use calibration::{Span, Um, WebRect};
 use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
@@ -106,10 +108,26 @@ impl Web {
     ///
     /// # Errors
     /// When a length is beyond what `i64` micrometres can count.
-    pub fn interrupted(&mut self, passed: Option<Um>) -> anyhow::Result<Page> {
-        let coverage = self.ledger.interrupted(passed)?;
+    pub fn interrupted(&mut self, until: Um, reason: GapReason) -> anyhow::Result<Page> {
+        let message = match self.ledger.along() {
+            Some(known) if reason == GapReason::UnknownLength => format!(
+                "cloth passed unseen at {}; found no measure of how much, so the gap only marks the place",
+                known.end()
+            ),
+            Some(known) => format!(
+                "{} of cloth passed unseen from {} on",
+                until - known.end(),
+                known.end()
+            ),
+            None => "cloth passed unseen before the first of this roll was seen".to_owned(),
+        };
         Ok(Page {
-            coverage,
+            coverage: self.ledger.interrupted(until, reason)?,
+            events: vec![Event {
+                kind: GapReason::PowerCut.as_str(),
+                severity: EventSeverity::Warning,
+                message,
+            }],
             ..Page::default()
         })
     }
@@ -155,7 +173,7 @@ impl Web {
 
     fn missed(&mut self, lane: usize, missed: &Missed) -> anyhow::Result<Page> {
         let mut page = Page::default();
-        if !missed.ticks.is_empty() && self.is_told(lane, missed.ticks.end) {
+        if !missed.ticks.is_empty() && self.is_told(lane, &missed.ticks) {
             return Ok(page);
         }
         let mut place = missed
@@ -166,11 +184,17 @@ impl Web {
             place = format!("lane {}, {place}", lane + 1);
         }
         tracing::warn!(reason = %missed.reason, place, "cloth was not looked at");
+        let before = self.ledger.known(lane).map(Span::end);
         let covers = self.ledger.missed(lane, missed)?;
         let of_lane = &mut self.lanes[lane];
         of_lane.held.extend(covers);
         let end = of_lane.place.geometry.um_from_tick(missed.ticks.end);
-        let ended = of_lane.stitch.finish();
+        // What only comes late interrupts nothing that goes on.
+        let ended = if before.is_some_and(|before| end <= before) {
+            Vec::new()
+        } else {
+            of_lane.stitch.finish()
+        };
         self.enter(lane, ended, end, &mut page);
         page.events.push(Event {
             kind: missed.reason.as_str(),
@@ -182,7 +206,7 @@ impl Web {
 
     fn seen(&mut self, lane: usize, seen: &SeenFrame) -> anyhow::Result<Page> {
         let frame = &seen.head.frame;
-        let is_told = self.is_told(lane, frame.ticks.end);
+        let is_told = self.is_told(lane, &frame.ticks);
         let n_lanes = self.lanes.len();
         let of_lane = &mut self.lanes[lane];
         let map = of_lane.judge.judge(&seen.block);
@@ -250,10 +274,12 @@ impl Web {
         Ok(page)
     }
 
-    /// Whether the ledger has been told of all cloth of `lane` up to `tick`.
-    fn is_told(&self, lane: usize, tick: i64) -> bool {
-        let end = self.lanes[lane].place.geometry.um_from_tick(tick);
-        self.ledger.end_of(lane).is_some_and(|known| end <= known)
+    /// Whether the ledger has been told of all cloth of `lane` at `ticks`.
+    fn is_told(&self, lane: usize, ticks: &Range<i64>) -> bool {
+        let geometry = &self.lanes[lane].place.geometry;
+        let [start, end] = [ticks.start, ticks.end].map(|tick| geometry.um_from_tick(tick));
+        let known = self.ledger.known(lane);
+        known.is_some_and(|known| known.start() <= start && end <= known.end())
     }
 
     /// What is whole is a flaw when it came above the threshold anywhere, else a candidate.

@@ -1,5 +1,6 @@
 //! The line: the same store whatever the workers do, and every millimetre accounted for.
 
+mod faults;
 mod floods;
 mod ledger;
 mod recording;

@@ -11,6 +11,8 @@ use store::{
     Store,
 };
 
+use crate::texture::{TextureArticle, station};
+
 /// A run as its store tells it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Told {
@@ -188,6 +190,26 @@ pub(crate) fn inspected_into(
     inspected_lanes_into(store, article, station, scorers, vec![source], stop)
 }
 
+/// Inspects a roll whose only source fails: what is in the store, and what was said.
+pub(crate) fn inspected_until_it_fails(
+    taught: &TextureArticle,
+    source: Box<dyn Source>,
+    stop: &AtomicBool,
+) -> (Told, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("selvedge.db");
+    let url = path.to_str().unwrap();
+    let (article, station) = (&taught.article, station());
+    let store = store_at(url, article);
+    let inspection = inspection(article, &station, taught.scorers(2), vec![source], stop);
+    let Err(error) = inspect(inspection, store, &mut |_| {}, &mut || {}) else {
+        panic!("the source failed and the inspection did not");
+    };
+    let store = Store::open_existing(url).unwrap();
+    let run = store.latest_run(&Name::new("4711").unwrap()).unwrap();
+    (Told::of(&store, run.unwrap().id), format!("{error:#}"))
+}
+
 /// Inspects one roll over all lanes of `station` into `store`.
 pub(crate) fn inspected_lanes_into(
     store: Store,
@@ -197,7 +219,18 @@ pub(crate) fn inspected_lanes_into(
     sources: Vec<Box<dyn Source>>,
     stop: &AtomicBool,
 ) -> (Store, RunId) {
-    let inspection = Inspection {
+    let inspection = inspection(article, station, scorers, sources, stop);
+    inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap()
+}
+
+fn inspection<'a>(
+    article: &'a Article,
+    station: &'a Station,
+    scorers: Vec<Box<dyn Scorer>>,
+    sources: Vec<Box<dyn Source>>,
+    stop: &'a AtomicBool,
+) -> Inspection<'a> {
+    Inspection {
         roll: Name::new("4711").unwrap(),
         article: Name::new(&article.passport().article).unwrap(),
         model: article,
@@ -207,8 +240,7 @@ pub(crate) fn inspected_lanes_into(
         runtime_version: "test".to_owned(),
         device: "test".to_owned(),
         stop,
-    };
-    inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap()
+    }
 }
 
 fn facts(run: &Run) -> Vec<String> {
