@@ -229,6 +229,7 @@ fn line_pass(
         scorers: scorers_of(&cloth.article, runtime, n_workers)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
+        begin: selvedge::resume::Begin::New,
         stop: &AtomicBool::new(false),
     };
     let clock = Clock::start();

@@ -11,10 +11,10 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
-use calibration::LaneGeometry;
+use calibration::{LaneGeometry, Span, Um};
 use camera::{Ending, Source};
 use models::{Article, Scorer};
-use store::{EndState, LengthKnown, Name, NewRun, RollChoice, RunEnd, RunId, Store};
+use store::{EndState, LengthKnown, Name, NewRun, RollChoice, Run, RunEnd, RunId, Store};
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
@@ -22,8 +22,9 @@ use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_
 use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
 use crate::record::{Page, Written};
+use crate::resume::{Begin, behind, check_same, covers, first_tick_behind, from_end};
 use crate::roll::{LanePlace, Ledger};
-use crate::tiles::{Joints, Tiler};
+use crate::tiles::{GapReason, Joints, Tiler};
 use crate::web::{LaneStart, Web};
 
 /// What to inspect, and how.
@@ -44,6 +45,8 @@ pub struct Inspection<'a> {
     pub runtime_version: String,
     /// Device the scorers run on, for the run's record.
     pub device: String,
+    /// Whether to begin a run or to go on with one.
+    pub begin: Begin,
     /// Ends the roll when set.
     pub stop: &'a AtomicBool,
 }
@@ -80,8 +83,19 @@ pub fn inspect(
     let corrections = (0..station.lanes.len())
         .map(|lane| correction_for(model, station, lane, Joints::Measured))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let run = store.begin_run(&new_run(&inspection)?)?;
-    let lanes = inspection.sources.into_iter().zip(corrections).enumerate();
+    let new = new_run(&inspection)?;
+    let (sources, run, mut first) = match inspection.begin {
+        Begin::New => (inspection.sources, store.begin_run(&new)?, Page::default()),
+        Begin::Resume { passed } => {
+            let cut_off = cut_off_run(&store, &new)?;
+            web.resume(&covers(&store.coverage(cut_off.id)?)?)?;
+            store.resume_run(cut_off.id)?;
+            let window_mm = model.passport().reference.window_mm;
+            let (sources, page) = go_on(inspection.sources, &places, &mut web, window_mm, passed)?;
+            (sources, cut_off.id, page)
+        }
+    };
+    let lanes = sources.into_iter().zip(corrections).enumerate();
     let feeds = lanes.map(|(lane, (source, correction))| Feed {
         source,
         tiler: Tiler::new(lane, correction),
@@ -92,6 +106,7 @@ pub fn inspect(
         stop,
     };
     let recorded = line::recorded(&mut store, run, announce, |pages| {
+        send(pages, std::mem::take(&mut first))?;
         let ran = line::run(line, &mut |lane, ordered| {
             let is_end = matches!(ordered, Ordered::Ended);
             send(pages, web.page(lane, ordered)?)?;
@@ -183,6 +198,63 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         station: station.name.as_deref().map(Name::new).transpose()?,
         length_known: LengthKnown::Nominal,
     })
+}
+
+/// The roll's last run, if it is one to go on with.
+fn cut_off_run(store: &Store, new: &NewRun) -> anyhow::Result<Run> {
+    let found = store.resumable(&new.roll)?;
+    let run = found.with_context(|| {
+        format!(
+            "found no run of roll {:?} that was cut off, expected one to go on with; inspect it as a new run",
+            new.roll.as_str()
+        )
+    })?;
+    check_same(&run, new)?;
+    Ok(run)
+}
+
+/// Sources that go on where the ledger ends, and what that adds to the roll by itself.
+fn go_on(
+    sources: Vec<Box<dyn Source>>,
+    places: &[LanePlace],
+    web: &mut Web,
+    window_mm: f64,
+    passed: Option<Um>,
+) -> anyhow::Result<(Vec<Box<dyn Source>>, Page)> {
+    let Some(known) = web.ledger().along() else {
+        // Nothing was written: the roll begins with the first cloth that comes.
+        return Ok((sources, Page::default()));
+    };
+    let mut page = Page::default();
+    if sources.iter().any(|source| source.description().live) {
+        let tick = |place: &LanePlace| first_tick_behind(&place.geometry, known.end(), passed);
+        let until = (places.iter())
+            .map(|place| place.geometry.um_from_tick(tick(place)))
+            .max();
+        let reason = passed.map_or(GapReason::UnknownLength, |_| GapReason::PowerCut);
+        page = web.interrupted(until.unwrap_or(known.end()), reason)?;
+    } else {
+        ensure!(
+            passed.is_none(),
+            "found a length that passed meanwhile, expected none: {} still holds all of its cloth",
+            sources
+                .first()
+                .map_or("the source", |source| &source.description().name)
+        );
+    }
+    let lanes = sources.into_iter().zip(places).enumerate();
+    let sources = lanes.map(|(lane, (source, place))| {
+        let end = web.ledger().known(lane).map_or(known.start(), Span::end);
+        if source.description().live {
+            behind(
+                source,
+                first_tick_behind(&place.geometry, known.end(), passed),
+            )
+        } else {
+            from_end(source, &place.geometry, end, window_mm)
+        }
+    });
+    Ok((sources.collect(), page))
 }
 
 /// Ends a run in the store, whatever became of it.

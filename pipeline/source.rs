@@ -1,18 +1,23 @@
 //! Where frames come from, as a person names it.
 //!
 //! `--from` is a folder or file of images, a video file (told by its content), `rtsp://…`,
-//! `v4l2:/dev/videoN`, or `loom:SEED` for simulated cloth. Other schemes are refused by name. [`LooseImages`] is the source in which every image, of whatever size,
+//! `v4l2:/dev/videoN`, or `loom:SEED` for simulated cloth, once for each lane. Other schemes are
+//! refused by name. [`LooseImages`] is the source in which every image, of whatever size,
 //! stands alone; a folder that is one roll is [`camera::ImageFolder`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use calibration::mm_from_um;
 use camera::{
-    Captured, Description, ImageFolder, Loom, LoomSettings, Lost, LostReason, Pool, Source, Stream,
-    StreamAddress, StreamSettings, VideoFile, claims_to_be_video, image_files, load_image,
+    Captured, Description, ImageFolder, LaneView, Loom, LoomSettings, LoomWeb, Lost, LostReason,
+    Pool, Source, Stream, StreamAddress, StreamSettings, VideoFile, claims_to_be_video,
+    image_files, load_image,
 };
+
+use crate::config::Station;
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
 pub const LOOM_MM_PER_PX: f64 = 0.2;
@@ -49,6 +54,44 @@ impl SourceSpec {
             SourceSpec::Loom(seed) => Box::new(Loom::new(LoomSettings::new(*seed))?),
         })
     }
+}
+
+/// Opens one source for each lane of `station`, from the left. One `loom:SEED` serves all lanes:
+/// it weaves one web and each lane sees its part of it.
+///
+/// # Errors
+/// When there are not as many sources as lanes, or what a source says.
+pub fn open_lanes(specs: &[SourceSpec], station: &Station) -> anyhow::Result<Vec<Box<dyn Source>>> {
+    let lanes = &station.lanes;
+    if let ([SourceSpec::Loom(seed)], [first, _, ..]) = (specs, &lanes[..]) {
+        let mut settings = LoomSettings::new(*seed);
+        let lane_px = settings.width;
+        let views = lanes.iter().enumerate().map(|(nth, lane)| LaneView {
+            first_column: (mm_from_um(lane.offset - first.offset) / lane.mm_per_px).round() as u32,
+            width: lane_px,
+            sensor_seed: nth as u64,
+            off_columns: 0,
+            off_lines: 0,
+        });
+        let lanes: Vec<LaneView> = views.collect();
+        settings.width = lanes
+            .iter()
+            .map(|lane| lane.first_column + lane.width)
+            .max()
+            .unwrap_or(lane_px);
+        let looms = LoomWeb { settings, lanes }.looms()?;
+        return Ok(looms
+            .into_iter()
+            .map(|loom| Box::new(loom) as Box<dyn Source>)
+            .collect());
+    }
+    ensure!(
+        specs.len() == lanes.len(),
+        "found {} sources for {} lanes, expected one --from for each lane of the station, from the left",
+        specs.len(),
+        lanes.len()
+    );
+    specs.iter().map(SourceSpec::open).collect()
 }
 
 impl FromStr for SourceSpec {

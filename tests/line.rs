@@ -2,8 +2,10 @@
 
 mod faults;
 mod floods;
+mod lanes;
 mod ledger;
 mod recording;
+mod resumed;
 mod running;
 
 use std::collections::HashMap;

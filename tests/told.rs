@@ -223,7 +223,8 @@ pub(crate) fn inspected_lanes_into(
     inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap()
 }
 
-fn inspection<'a>(
+/// An inspection of roll 4711.
+pub(crate) fn inspection<'a>(
     article: &'a Article,
     station: &'a Station,
     scorers: Vec<Box<dyn Scorer>>,
@@ -239,6 +240,7 @@ fn inspection<'a>(
         scorers,
         runtime_version: "test".to_owned(),
         device: "test".to_owned(),
+        begin: selvedge::resume::Begin::New,
         stop,
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn inspect_roll(
         scorers: roll.scorers,
         runtime_version: String::new(),
         device: String::new(),
+        begin: selvedge::resume::Begin::New,
         stop: &AtomicBool::new(false),
     };
     inspect(inspection, store, announce, progress)

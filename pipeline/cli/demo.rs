@@ -143,6 +143,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         scorers: scorers_of(&taught.article, &runtime, sight.n_workers()?)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
+        begin: crate::resume::Begin::New,
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", Some(N_FRAMES));

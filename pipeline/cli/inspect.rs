@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use calibration::um_from_mm;
 use clap::Args;
 use models::onnx::Runtime;
 
@@ -10,8 +11,9 @@ use super::{Outcome, Place, Sight, look, name, say_json};
 use crate::fitting::{check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
 use crate::record::Written;
+use crate::resume::Begin;
 use crate::roll_view::RollView;
-use crate::source::SourceSpec;
+use crate::source::{SourceSpec, open_lanes};
 
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
@@ -25,6 +27,13 @@ pub(super) struct InspectArgs {
     /// the left.
     #[arg(long, value_name = "SOURCE", required = true)]
     from: Vec<SourceSpec>,
+    /// Goes on with the roll's last run, which was cut off: with the rest of its folder, or, where
+    /// the source is live, behind a gap.
+    #[arg(long)]
+    resume: bool,
+    /// Cloth that passed a live source since then, in mm; unknown when left out.
+    #[arg(long, value_name = "MM", requires = "resume", value_parser = passed)]
+    passed_mm: Option<f64>,
     #[command(flatten)]
     sight: Sight,
     #[command(flatten)]
@@ -42,7 +51,7 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     let store = args.place.open()?;
     let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
-    let sources = (args.from.iter().map(SourceSpec::open)).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = open_lanes(&args.from, &station)?;
     let n_frames = sources
         .iter()
         .map(|source| source.description().n_frames)
@@ -58,6 +67,13 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
         scorers,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
+        begin: if args.resume {
+            Begin::Resume {
+                passed: args.passed_mm.map(um_from_mm),
+            }
+        } else {
+            Begin::New
+        },
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", n_frames);
@@ -79,6 +95,15 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     } else {
         Outcome::Found
     })
+}
+
+/// A length of cloth that can have passed.
+fn passed(text: &str) -> Result<f64, String> {
+    let known = 0.0..=1e9;
+    match text.parse() {
+        Ok(mm) if known.contains(&mm) => Ok(mm),
+        Ok(_) | Err(_) => Err(format!("found {text:?}, expected 0 to 1000000000 mm")),
+    }
 }
 
 /// Tells the log of a flaw that is in the store.

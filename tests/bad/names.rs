@@ -62,6 +62,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             scorers: taught.scorers(1),
             runtime_version: "test".to_owned(),
             device: "test".to_owned(),
+            begin: selvedge::resume::Begin::New,
             stop: &AtomicBool::new(false),
         };
         selvedge::inspect::inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap();

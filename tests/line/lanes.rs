@@ -1,0 +1,187 @@
+//! Several cameras side by side: one web, owned once, and a flaw on a lane border is one flaw.
+
+use std::sync::atomic::AtomicBool;
+
+use calibration::um_from_mm;
+use camera::{Beside, Fault, Faulty, FlawKind, Loom, LoomSettings, LoomWeb, Source};
+use proptest::prelude::*;
+use selvedge::config::{Lane, Station};
+use store::RunState;
+
+use crate::texture::{MM_PER_PX, TextureArticle, good_cloth, station};
+use crate::told::{Told, inspected_lanes_into, store_with};
+
+/// Columns of a lane, and columns that two lanes share.
+const LANE_PX: u32 = 640;
+const SHARED_PX: u32 = 64;
+
+/// A web in `n` lanes, with tables at its outer edges.
+fn web(seed: u64, n: u16) -> LoomSettings {
+    LoomSettings {
+        width: u32::from(n) * LANE_PX - (u32::from(n) - 1) * SHARED_PX,
+        n_frames: Some(6),
+        left: Beside::WhiteTable(48),
+        right: Beside::DarkTable(32),
+        ..good_cloth(seed)
+    }
+}
+
+/// The station that sees it.
+fn station_of(web: &LoomWeb) -> Station {
+    let lane = |first_column: u32| Lane {
+        offset: um_from_mm(f64::from(first_column) * MM_PER_PX),
+        ..station().lanes[0]
+    };
+    Station {
+        lanes: web
+            .lanes
+            .iter()
+            .map(|view| lane(view.first_column))
+            .collect(),
+        ..station()
+    }
+}
+
+fn boxed(looms: Vec<Loom>) -> Vec<Box<dyn Source>> {
+    looms
+        .into_iter()
+        .map(|loom| Box::new(loom) as Box<dyn Source>)
+        .collect()
+}
+
+fn inspected(web: &LoomWeb, sources: Vec<Box<dyn Source>>, n_workers: usize) -> Told {
+    let taught = TextureArticle::taught();
+    let (store, run) = inspected_lanes_into(
+        store_with(&taught.article),
+        &taught.article,
+        &station_of(web),
+        taught.scorers(n_workers),
+        sources,
+        &AtomicBool::new(false),
+    );
+    let told = Told::of(&store, run);
+    told.assert_adds_up();
+    assert_eq!(told.width_um, i64::from(web.settings.width) * 200);
+    told
+}
+
+/// Flaws that come within 5 mm of these lines and columns.
+fn near(told: &Told, lines: (i64, i64), columns: (i64, i64)) -> Vec<String> {
+    let meets = |range: std::ops::Range<i64>, (from, to): (i64, i64)| {
+        range.start <= to * 200 + 5000 && from * 200 - 5000 <= range.end
+    };
+    let flaws = told
+        .flaws
+        .iter()
+        .filter(|flaw| meets(flaw.rect.along(), lines) && meets(flaw.rect.across(), columns));
+    flaws
+        .map(|flaw| format!("{} {:?}", flaw.class, flaw.rect))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_hole_anywhere_around_a_border_is_one_flaw(
+        seed in 0..1000_u64,
+        line in 20..700_i64,
+        from_border in -80..80_i64,
+        off in (-3..=3_i32, -3..=3_i32),
+        n_workers in 1..3_usize,
+    ) {
+        let border = i64::from(LANE_PX - SHARED_PX / 2);
+        let column = border + from_border - 15;
+        let settings = web(seed, 2).with_flaw(
+            FlawKind::Hole,
+            line..line + 30,
+            column as u32..column as u32 + 30,
+            3.0,
+        );
+        let mut web = LoomWeb::side_by_side(settings, 2, SHARED_PX).unwrap();
+        (web.lanes[1].off_columns, web.lanes[1].off_lines) = off;
+        let told = inspected(&web, boxed(web.looms().unwrap()), n_workers);
+        let found = near(&told, (line, line + 30), (column, column + 30));
+        prop_assert_eq!(found.len(), 1, "{:?}", found);
+    }
+}
+
+#[test]
+fn a_missing_pick_over_three_lanes_is_one_flaw_of_the_webs_width() {
+    let mut settings = web(4, 3).with_flaw(FlawKind::Mispick, 300..304, 0..1000, 4.0);
+    // A dead column that the model does not know would cross the pick.
+    settings.n_dead_columns = 0;
+    let width = i64::from(settings.width);
+    let mut web = LoomWeb::side_by_side(settings, 3, SHARED_PX).unwrap();
+    web.lanes.iter_mut().for_each(|lane| lane.sensor_seed = 0);
+    let told = inspected(&web, boxed(web.looms().unwrap()), 2);
+    let found = near(&told, (300, 304), (0, width));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("mispick"), "{found:?}");
+}
+
+#[test]
+fn a_streak_along_a_border_through_all_frames_is_one_flaw_in_whatever_order_lanes_come() {
+    let border = LANE_PX - SHARED_PX / 2;
+    let settings = web(7, 2).with_flaw(FlawKind::Stain, 40..700, border - 6..border + 6, 4.0);
+    let web = LoomWeb::side_by_side(settings, 2, SHARED_PX).unwrap();
+    let alone = inspected(&web, boxed(web.looms().unwrap()), 1);
+    let found = near(
+        &alone,
+        (40, 700),
+        (i64::from(border) - 6, i64::from(border) + 6),
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    for n_workers in [2, 3, 5] {
+        assert_eq!(
+            inspected(&web, boxed(web.looms().unwrap()), n_workers),
+            alone
+        );
+    }
+}
+
+#[test]
+fn a_camera_that_dies_makes_no_other_lane_wait_and_the_rest_of_its_lane_is_a_gap() {
+    let web = LoomWeb::side_by_side(web(5, 3), 3, SHARED_PX).unwrap();
+    let mut sources = boxed(web.looms().unwrap());
+    let middle = web.looms().unwrap().swap_remove(1);
+    sources[1] = Box::new(Faulty::new(middle, [(2, Fault::Dead)].into()));
+    let told = inspected(&web, sources, 2);
+    let mm = |from: u32, to: u32| [i64::from(from) * 200, i64::from(to) * 200];
+    let owned = mm(
+        LANE_PX - SHARED_PX / 2,
+        2 * LANE_PX - SHARED_PX - SHARED_PX / 2,
+    );
+    assert_eq!(told.gaps(), [(mm(256, 768), owned, "camera_lost")]);
+    assert_eq!(told.state, RunState::Done);
+    let said = told.message.unwrap();
+    assert!(said.contains("lane 2: the source failed"), "{said}");
+    let lost = told
+        .events
+        .iter()
+        .find(|(kind, _, _)| kind == "camera_lost");
+    assert!(
+        lost.is_some_and(|(_, _, said)| said.starts_with("lane 2")),
+        "{lost:?}"
+    );
+}
+
+#[test]
+fn a_lane_that_begins_later_and_ends_earlier_owes_the_rest() {
+    let web = LoomWeb::side_by_side(web(6, 2), 2, SHARED_PX).unwrap();
+    let mut looms = web.looms().unwrap();
+    let short = looms.pop().unwrap();
+    let mut sources = boxed(looms);
+    let plan = [(0, Fault::Silent { n_frames: 1 }), (5, Fault::Lost)];
+    sources.push(Box::new(Faulty::new(short, plan.into())));
+    let told = inspected(&web, sources, 2);
+    let mm = |from: u32, to: u32| [i64::from(from) * 200, i64::from(to) * 200];
+    let owned = mm(LANE_PX - SHARED_PX / 2, web.settings.width);
+    assert_eq!(
+        told.gaps(),
+        [
+            (mm(0, 128), owned, "frame_lost"),
+            (mm(640, 768), owned, "frame_lost")
+        ]
+    );
+}
