@@ -22,7 +22,7 @@ use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_
 use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
 use crate::record::{Page, Written};
-use crate::resume::{Begin, behind, check_same, covers, first_tick_behind, from_end};
+use crate::resume::{Begin, behind, check_same, covers, first_tick_behind, from_end, web_rect};
 use crate::roll::{LanePlace, Ledger};
 use crate::tiles::{GapReason, Joints, Tiler};
 use crate::web::{LaneStart, Web};
@@ -88,7 +88,12 @@ pub fn inspect(
         Begin::New => (inspection.sources, store.begin_run(&new)?, Page::default()),
         Begin::Resume { passed } => {
             let cut_off = cut_off_run(&store, &new)?;
-            web.resume(&covers(&store.coverage(cut_off.id)?)?)?;
+            let flaws = store.flaws(cut_off.id)?;
+            let flaws = flaws.iter().map(|flaw| web_rect(&flaw.rect));
+            web.resume(
+                &covers(&store.coverage(cut_off.id)?)?,
+                &flaws.collect::<anyhow::Result<Vec<_>>>()?,
+            )?;
             store.resume_run(cut_off.id)?;
             let window_mm = model.passport().reference.window_mm;
             let (sources, page) = go_on(inspection.sources, &places, &mut web, window_mm, passed)?;

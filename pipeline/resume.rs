@@ -78,14 +78,10 @@ pub fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
 /// # Errors
 /// When the store holds what this version does not know.
 pub fn covers(cells: &[CoverageCell]) -> anyhow::Result<Vec<Cover>> {
-    let span = |range: std::ops::Range<i64>| Span::new(Um(range.start), Um(range.end));
     cells
         .iter()
         .map(|cell| {
-            let rect = WebRect {
-                along: span(cell.rect.along())?,
-                across: span(cell.rect.across())?,
-            };
+            let rect = web_rect(&cell.rect)?;
             let state = match &cell.state {
                 store::CoverState::Inspected => CoverState::Inspected,
                 store::CoverState::Beside => CoverState::Beside,
@@ -101,6 +97,18 @@ pub fn covers(cells: &[CoverageCell]) -> anyhow::Result<Vec<Cover>> {
             Ok(Cover { rect, state })
         })
         .collect()
+}
+
+/// The store's rectangle as the line's.
+///
+/// # Errors
+/// None that the store lets be: its rectangles are never reversed.
+pub fn web_rect(rect: &store::Rect) -> anyhow::Result<WebRect> {
+    let span = |range: std::ops::Range<i64>| Span::new(Um(range.start), Um(range.end));
+    Ok(WebRect {
+        along: span(rect.along())?,
+        across: span(rect.across())?,
+    })
 }
 
 /// Where cloth goes on behind `passed`, or behind the shortest gap there is: the first tick

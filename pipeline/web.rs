@@ -36,6 +36,8 @@ pub struct Web {
     lanes: Vec<LaneSoFar>,
     borders: Borders,
     ledger: Ledger,
+    /// Flaws that an earlier part of the run has written beyond where its coverage ends.
+    written: Vec<WebRect>,
 }
 
 /// A lane at the start of its roll.
@@ -76,6 +78,7 @@ impl Web {
         Self {
             borders: Borders::new(n_lanes, Um(reach.round() as i64)),
             ledger: Ledger::new(&places),
+            written: Vec::new(),
             lanes: (lanes.into_iter().enumerate())
                 .map(|(lane, start)| LaneSoFar {
                     place: start.place,
@@ -96,12 +99,28 @@ impl Web {
         &self.ledger
     }
 
-    /// Takes over the ledger of an earlier part of the same run.
+    /// Takes over what an earlier part of the same run has written.
+    ///
+    /// Coverage that was held back for a running flaw was not written, though flaws that had
+    /// ended beside it were. That cloth is looked at once more, and they are not told again.
     ///
     /// # Errors
-    /// When it is not whole.
-    pub fn resume(&mut self, earlier: &[Cover]) -> anyhow::Result<()> {
-        self.ledger.resume(earlier)
+    /// When the coverage is not whole.
+    pub fn resume(&mut self, earlier: &[Cover], flaws: &[WebRect]) -> anyhow::Result<()> {
+        self.ledger.resume(earlier)?;
+        let ends = (0..self.lanes.len()).map(|lane| self.ledger.known(lane).map(Span::end));
+        let first = ends.min().flatten();
+        let is_beyond = |rect: &&WebRect| first.is_none_or(|first| first < rect.along.end());
+        self.written = flaws.iter().filter(is_beyond).copied().collect();
+        Ok(())
+    }
+
+    /// Whether a flaw is one that the earlier part has written: most of its box lies in that one's.
+    fn is_written(&self, flaw: &Flaw) -> bool {
+        self.written.iter().any(|written| {
+            let both = flaw.rect.intersection(written);
+            both.is_some_and(|both| 2 * both.area_um2() > flaw.rect.area_um2())
+        })
     }
 
     /// Enters cloth that passed before the run was gone on with; see [`Ledger::interrupted`].
@@ -285,7 +304,8 @@ impl Web {
     /// What is whole is a flaw when it came above the threshold anywhere, else a candidate.
     /// Coverage goes with it as soon as no flaw of its lane is still to be written.
     fn enter(&mut self, lane: usize, ended: Vec<Piece>, settled: Um, page: &mut Page) {
-        let whole = self.borders.push(lane, ended, settled);
+        let mut whole = self.borders.push(lane, ended, settled);
+        whole.retain(|flaw| !self.is_written(flaw));
         let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
             whole.into_iter().partition(|flaw| flaw.score > 1.0);
         near.sort_by(|a, b| b.score.total_cmp(&a.score));

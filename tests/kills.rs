@@ -7,7 +7,7 @@
 //!
 //! The child is this program started again. What it announced stands in a log outside the store;
 //! a run of the same cloth that nobody killed says which flaws there are. After each kill the run
-//! is resumed and its rest entered as a gap. `SELVEDGE_TEST_SEED` draws the same moments again.
+//! is gone on with, and the roll must then be as if nothing had happened. `SELVEDGE_TEST_SEED` draws the same moments again.
 
 use std::fs::OpenOptions;
 use std::io::{Write, stderr};
@@ -17,14 +17,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use camera::{FlawKind, LoomSettings};
-use selvedge::inspect::{Inspection, inspect};
+use selvedge::inspect::inspect;
 use selvedge::record::Written;
-use store::{
-    Batch, CoverState, CoverageCell, EndState, FlawId, Name, Rect, RunEnd, RunState, Store,
-};
+use selvedge::resume::Begin;
+use store::{CoverState, CoverageCell, FlawId, Name, RunState, Store};
 
-use crate::texture::{TextureArticle, good_cloth, loom, station};
-use crate::told::{Told, inspected, overlap, store_at};
+use crate::texture::{TextureArticle, clean_cloth, loom, station};
+use crate::told::{Told, inspected, inspection, overlap, store_at};
 
 /// Name the store that the child writes, and the log of what it announced.
 const STORE_OF_CHILD: &str = "SELVEDGE_TEST_KILLS_STORE";
@@ -35,7 +34,7 @@ const ROLL: &str = "4711";
 
 /// Cloth with a flaw in most frames, two of them running over several.
 fn cloth() -> LoomSettings {
-    let mut settings = good_cloth(7);
+    let mut settings = clean_cloth(7);
     settings.n_frames = Some(24);
     for nth in 0..12 {
         let first = nth * 256 + 40;
@@ -48,7 +47,7 @@ fn cloth() -> LoomSettings {
 
 #[test]
 fn a_killed_line_leaves_a_true_store_and_its_roll_goes_on() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let whole = inspected(
         &taught.article,
         &station(),
@@ -126,35 +125,25 @@ fn check(url: &str, announced: &[FlawId], whole: &Told) -> bool {
     told.state == RunState::Running
 }
 
-/// Goes on with the latest run if it was cut off: what is left of the roll was not looked at.
+/// Goes on with the latest run if it was cut off: the roll is then as if nothing had happened.
 fn resume(url: &str, whole: &Told) {
-    let mut store = Store::open(url).unwrap();
+    let store = Store::open(url).unwrap();
     let Some(cut_off) = store.resumable(&Name::new(ROLL).unwrap()).unwrap() else {
         return;
     };
-    let resumed = store.resume_run(cut_off.id).unwrap();
-    let end = resumed.covered_um.map_or(0, |covered| covered.end);
-    if end < whole.length_um {
-        let rect = Rect::new(end..whole.length_um, 0..whole.width_um).unwrap();
-        let gap = CoverageCell {
-            rect,
-            state: CoverState::Gap("power_cut".to_owned()),
-        };
-        let batch = Batch {
-            coverage: vec![gap],
-            ..Batch::default()
-        };
-        store.append(cut_off.id, &batch).unwrap();
-    }
-    let ended = RunEnd {
-        length_um: whole.length_um,
-        width_um: whole.width_um,
-        state: EndState::Done,
-        message: None,
-    };
-    store.finish_run(cut_off.id, &ended).unwrap();
-    let told = Told::of(&store, cut_off.id);
+    let taught = TextureArticle::clean();
+    let (station, stop) = (station(), AtomicBool::new(false));
+    let sources = vec![loom(cloth())];
+    let scorers = taught.scorers(2);
+    let mut inspection = inspection(&taught.article, &station, scorers, sources, &stop);
+    inspection.begin = Begin::Resume { passed: None };
+    let (store, run) = inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap();
+    assert_eq!(run, cut_off.id);
+    let told = Told::of(&store, run);
     told.assert_adds_up();
+    assert_eq!(told.coverage, whole.coverage);
+    let places = |told: &Told| told.flaws.iter().map(|flaw| flaw.rect).collect::<Vec<_>>();
+    assert_eq!(places(&told), places(whole));
     assert!(told.events.iter().any(|(kind, ..)| kind == store::RESUMED));
 }
 
@@ -194,7 +183,7 @@ fn the_child_inspects_until_it_is_killed() {
     let Ok(url) = std::env::var(STORE_OF_CHILD) else {
         return;
     };
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let log = std::env::var_os(LOG_OF_CHILD).unwrap();
     let mut log = OpenOptions::new()
         .create(true)
@@ -205,17 +194,9 @@ fn the_child_inspects_until_it_is_killed() {
     let mut say = move |line: String| log.write_all(format!("{line}\n").as_bytes()).unwrap();
     say("begins".to_owned());
     loop {
-        let inspection = Inspection {
-            roll: Name::new(ROLL).unwrap(),
-            article: Name::new(&taught.article.passport().article).unwrap(),
-            model: &taught.article,
-            station: &station(),
-            sources: vec![loom(cloth())],
-            scorers: taught.scorers(1),
-            runtime_version: "test".to_owned(),
-            device: "test".to_owned(),
-            stop: &AtomicBool::new(false),
-        };
+        let (station, stop) = (station(), AtomicBool::new(false));
+        let sources = vec![loom(cloth())];
+        let inspection = inspection(&taught.article, &station, taught.scorers(1), sources, &stop);
         let store = Store::open(&url).unwrap();
         let mut announce = |written: Written<'_>| match written {
             Written::Flaw(id, _) => say(format!("flaw {id}")),

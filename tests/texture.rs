@@ -52,6 +52,18 @@ impl TextureArticle {
         })
     }
 
+    /// An article for [`clean_cloth`], where what a dead column leaves must not blur what is told.
+    pub(crate) fn clean() -> &'static Self {
+        static TAUGHT: OnceLock<TextureArticle> = OnceLock::new();
+        TAUGHT.get_or_init(|| {
+            let cloth = LoomSettings {
+                n_frames: Some(16),
+                ..clean_cloth(TAUGHT_SEED)
+            };
+            teach(&cloth, None)
+        })
+    }
+
     /// An article for [`narrow_cloth`], for rolls of many metres.
     pub(crate) fn narrow() -> &'static Self {
         static TAUGHT: OnceLock<TextureArticle> = OnceLock::new();
@@ -91,6 +103,14 @@ pub(crate) fn good_cloth(seed: u64) -> LoomSettings {
         left: Beside::WhiteTable(48),
         right: Beside::DarkTable(32),
         ..LoomSettings::new(seed)
+    }
+}
+
+/// The same under a camera without a dead column.
+pub(crate) fn clean_cloth(seed: u64) -> LoomSettings {
+    LoomSettings {
+        n_dead_columns: 0,
+        ..good_cloth(seed)
     }
 }
 

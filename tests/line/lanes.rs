@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use selvedge::config::{Lane, Station};
 use store::RunState;
 
-use crate::texture::{MM_PER_PX, TextureArticle, good_cloth, station};
+use crate::texture::{MM_PER_PX, TextureArticle, clean_cloth, station};
 use crate::told::{Told, inspected_lanes_into, store_with};
 
 /// Columns of a lane, and columns that two lanes share.
@@ -22,7 +22,7 @@ fn web(seed: u64, n: u16) -> LoomSettings {
         n_frames: Some(6),
         left: Beside::WhiteTable(48),
         right: Beside::DarkTable(32),
-        ..good_cloth(seed)
+        ..clean_cloth(seed)
     }
 }
 
@@ -50,7 +50,7 @@ fn boxed(looms: Vec<Loom>) -> Vec<Box<dyn Source>> {
 }
 
 fn inspected(web: &LoomWeb, sources: Vec<Box<dyn Source>>, n_workers: usize) -> Told {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let (store, run) = inspected_lanes_into(
         store_with(&taught.article),
         &taught.article,
@@ -108,9 +108,7 @@ proptest! {
 
 #[test]
 fn a_missing_pick_over_three_lanes_is_one_flaw_of_the_webs_width() {
-    let mut settings = web(4, 3).with_flaw(FlawKind::Mispick, 300..304, 0..1000, 4.0);
-    // A dead column that the model does not know would cross the pick.
-    settings.n_dead_columns = 0;
+    let settings = web(4, 3).with_flaw(FlawKind::Mispick, 300..304, 0..1000, 4.0);
     let width = i64::from(settings.width);
     let mut web = LoomWeb::side_by_side(settings, 3, SHARED_PX).unwrap();
     web.lanes.iter_mut().for_each(|lane| lane.sensor_seed = 0);

@@ -11,11 +11,11 @@ use selvedge::resume::Begin;
 use store::{RunState, Store};
 
 use super::Between;
-use crate::texture::{TextureArticle, good_cloth, loom, station};
+use crate::texture::{TextureArticle, clean_cloth, loom, station};
 use crate::told::{Told, inspection, store_with};
 
 fn cloth() -> LoomSettings {
-    good_cloth(7)
+    clean_cloth(7)
         .with_flaw(FlawKind::Hole, 60..100, 200..240, 3.0)
         .with_flaw(FlawKind::Stain, 180..640, 380..400, 4.0)
         .with_flaw(FlawKind::Hole, 900..940, 500..540, 3.0)
@@ -23,7 +23,7 @@ fn cloth() -> LoomSettings {
 
 /// Inspects into `store`, stopped when `until` frames have been exposed.
 fn run(store: Store, source: Box<dyn Source>, begin: Begin, until: u64) -> (Store, Told) {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let stop = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&stop);
     let source = Between::new(source, move |captured| {
@@ -53,14 +53,14 @@ fn places(told: &Told) -> Vec<String> {
 
 #[test]
 fn the_rest_of_a_folder_is_looked_at_as_if_nothing_had_happened() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let (_, whole) = run(
         store_with(&taught.article),
         loom(cloth()),
         Begin::New,
         u64::MAX,
     );
-    for until in [1, 7] {
+    for until in [1, 6] {
         let store = store_with(&taught.article);
         let (store, cut) = run(store, loom(cloth()), Begin::New, until);
         assert_eq!(cut.state, RunState::Aborted);
@@ -77,7 +77,7 @@ fn the_rest_of_a_folder_is_looked_at_as_if_nothing_had_happened() {
 
 #[test]
 fn a_flaw_that_ran_when_the_roll_was_stopped_stays_and_the_rest_of_it_is_told_too() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let store = store_with(&taught.article);
     let (store, _) = run(store, loom(cloth()), Begin::New, 3);
     let begin = Begin::Resume { passed: None };
@@ -97,13 +97,13 @@ fn a_flaw_that_ran_when_the_roll_was_stopped_stays_and_the_rest_of_it_is_told_to
 
 #[test]
 fn cloth_that_passed_a_live_source_meanwhile_is_a_gap_of_the_length_that_was_measured() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let store = store_with(&taught.article);
     let (store, before) = run(store, live(cloth()), Begin::New, 3);
     let passed = Some(Um(3_000_000));
     let (_, told) = run(
         store,
-        live(good_cloth(9)),
+        live(clean_cloth(9)),
         Begin::Resume { passed },
         u64::MAX,
     );
@@ -122,12 +122,12 @@ fn cloth_that_passed_a_live_source_meanwhile_is_a_gap_of_the_length_that_was_mea
 
 #[test]
 fn a_length_that_nobody_measured_is_said_to_be_unknown() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let store = store_with(&taught.article);
     let (store, before) = run(store, live(cloth()), Begin::New, 3);
     let (_, told) = run(
         store,
-        live(good_cloth(9)),
+        live(clean_cloth(9)),
         Begin::Resume { passed: None },
         u64::MAX,
     );
@@ -145,7 +145,7 @@ fn a_length_that_nobody_measured_is_said_to_be_unknown() {
 
 #[test]
 fn what_is_not_the_run_that_was_cut_off_is_refused_in_words() {
-    let taught = TextureArticle::taught();
+    let taught = TextureArticle::clean();
     let stop = AtomicBool::new(false);
     let refused = |store, scale: f64| {
         let mut station = station();
