@@ -284,7 +284,8 @@ fn pass(
         let line = Line {
             feeds: vec![Feed {
                 source,
-                tiler: Tiler::new(index, lane.correction.clone()),
+                // The only lane of this line, whichever of the station's it is.
+                tiler: Tiler::new(0, lane.correction.clone()),
             }],
             scorers,
             stop: teaching.stop,

@@ -115,7 +115,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
     let taught = teach_and_keep(
         &TeachArgs {
             article: "demo-plain".to_owned(),
-            from: SourceSpec::Loom(GOOD_SEED),
+            from: vec![SourceSpec::Loom(GOOD_SEED)],
             false_alarms: 2.0,
             sight: sight.clone(),
             place: place.clone(),

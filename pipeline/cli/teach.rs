@@ -23,9 +23,10 @@ pub(super) struct TeachArgs {
     /// Name of the article.
     #[arg(long)]
     pub(super) article: String,
-    /// Good cloth: a folder or file of images, or loom:SEED.
-    #[arg(long, value_name = "SOURCE")]
-    pub(super) from: SourceSpec,
+    /// Good cloth: a folder or file of images, or loom:SEED. Once for each lane of the station, from
+    /// the left.
+    #[arg(long, value_name = "SOURCE", required = true)]
+    pub(super) from: Vec<SourceSpec>,
     /// False alarms per 100 m² that are acceptable.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub(super) false_alarms: f64,
@@ -93,7 +94,7 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
     store.ensure_article(&article)?;
     let teaching = Teaching {
         article: article.as_str(),
-        sources: std::slice::from_ref(&args.from),
+        sources: &args.from,
         station: &station,
         asked: FalseAlarms {
             per_100_m2: args.false_alarms,

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use camera::{CameraError, Captured, Description, FlawKind, LoomSettings, Pool, Source};
+use selvedge::config::Lane;
 use store::{CoverState, Store};
 
+use crate::program::onnx_runtime;
 use crate::texture::{TextureArticle, good_cloth, loom, narrow_cloth, station};
-use crate::told::{Told, inspected, inspected_into, store_at};
+use crate::told::{Told, inspected, inspected_into, inspected_lanes_into, store_at};
 
 /// Where the flaw begins and ends, in lines; at 0.2 mm each it runs 1.28 m, five times the
 /// window of the reference.
@@ -137,4 +139,61 @@ fn the_next_rolls_of_good_cloth_show_no_line_at_their_start() {
         let long = told.flaws.iter().any(|flaw| flaw.length_um > 50_000);
         assert!(!long, "seed {seed}: {:?}", told.boxes());
     }
+}
+
+#[test]
+fn each_lane_of_a_taught_network_knows_its_columns_and_sees_an_end_from_the_start() {
+    let Some(runtime) = onnx_runtime() else {
+        return;
+    };
+    let backbone = models::BackboneFile::read(&runtime.backbone("efficientnet_lite0")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut station = station();
+    station.lanes.push(Lane {
+        offset: calibration::um_from_mm(400.0),
+        ..station.lanes[0]
+    });
+    let stop = AtomicBool::new(false);
+    let teaching = selvedge::teach::Teaching {
+        article: "plain",
+        sources: &["loom:1".parse().unwrap(), "loom:2".parse().unwrap()],
+        station: &station,
+        asked: models::FalseAlarms { per_100_m2: 2.0 },
+        backbone: &backbone,
+        runtime: &runtime,
+        n_workers: 2,
+        stop: &stop,
+    };
+    let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();
+    let passport = taught.article.passport();
+    assert_eq!(passport.taught.source, "loom:1, loom:2");
+    assert_eq!(passport.lanes.len(), 2);
+    let sources = [7, 8].map(|seed| {
+        let cloth = LoomSettings::new(seed);
+        loom(if seed == 8 {
+            cloth.with_flaw(FlawKind::EndOut, 0..4096, 900..906, 1.5)
+        } else {
+            cloth
+        })
+    });
+    let (store, run) = inspected_lanes_into(
+        store_at(":memory:", &taught.article),
+        &taught.article,
+        &station,
+        selvedge::fitting::scorers_of(&taught.article, &runtime, 2).unwrap(),
+        sources.into(),
+        &stop,
+    );
+    let told = Told::of(&store, run);
+    told.assert_adds_up();
+    let long: Vec<_> = told
+        .flaws
+        .iter()
+        .filter(|flaw| flaw.length_um > 50_000)
+        .collect();
+    let [flaw] = long[..] else {
+        panic!("expected one long flaw, found {:?}", told.boxes());
+    };
+    assert_eq!(flaw.rect.along(), 0..4096 * 200, "{:?}", told.boxes());
+    assert!(flaw.rect.across().contains(&(400_000 + 903 * 200)));
 }
