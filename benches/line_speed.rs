@@ -225,7 +225,7 @@ fn line_pass(
         article,
         model: &cloth.article,
         station: &cloth.station,
-        sources: vec![cloth.source()],
+        sources: vec![cloth.source().into()],
         scorers: scorers_of(&cloth.article, runtime, n_workers)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),

@@ -9,6 +9,8 @@
 //! mm_per_px = 0.2          # across
 //! mm_per_line = 0.2        # along; as across when left out
 //! offset_mm = 0.0          # where the lane's first column lies
+//! overlapping = "up"       # an area camera whose frames show cloth again, which runs up or down
+//! length = "pictures"      # how far it moved in between: "pictures" or "encoder"
 //!
 //! [light]
 //! max_saturated_share = 0.5
@@ -21,6 +23,8 @@ use anyhow::{Context, bail};
 use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
 use models::CELL_PX;
 use serde::Deserialize;
+
+use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +46,8 @@ pub struct Lane {
     pub mm_per_line: f64,
     /// Where the first column begins, across.
     pub offset: Um,
+    /// How frames that show cloth again are reduced to what is new, where they do.
+    pub overlapping: Option<NewClothSettings>,
 }
 
 impl Lane {
@@ -85,6 +91,7 @@ impl Station {
                 mm_per_px,
                 mm_per_line,
                 offset: Um::ZERO,
+                overlapping: None,
             }],
             light: LIGHT_LIMITS,
         })
@@ -177,7 +184,19 @@ impl RawLane {
                 self.offset_mm
             );
         }
+        let overlapping = match (self.overlapping, self.length) {
+            (Some(motion), length) => Some(NewClothSettings {
+                motion: motion.into(),
+                length: length.unwrap_or(RawLength::Pictures).into(),
+            }),
+            (None, None) => None,
+            (None, Some(_)) => bail!(
+                "found {} without overlapping, expected it for frames that overlap only",
+                key("length")
+            ),
+        };
         Ok(Lane {
+            overlapping,
             mm_per_px: self.mm_per_px,
             mm_per_line,
             offset: um_from_mm(self.offset_mm),
@@ -208,6 +227,40 @@ struct RawLane {
     mm_per_line: Option<f64>,
     #[serde(default)]
     offset_mm: f64,
+    overlapping: Option<RawMotion>,
+    length: Option<RawLength>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawMotion {
+    Up,
+    Down,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawLength {
+    Pictures,
+    Encoder,
+}
+
+impl From<RawMotion> for Motion {
+    fn from(raw: RawMotion) -> Self {
+        match raw {
+            RawMotion::Up => Motion::Up,
+            RawMotion::Down => Motion::Down,
+        }
+    }
+}
+
+impl From<RawLength> for LengthFrom {
+    fn from(raw: RawLength) -> Self {
+        match raw {
+            RawLength::Pictures => LengthFrom::Pictures,
+            RawLength::Encoder => LengthFrom::Encoder,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +273,27 @@ mod tests {
         assert_eq!(station.lanes[0].mm_per_line, 0.25);
         assert_eq!(station.lanes[0].offset, um_from_mm(10.0));
         assert_eq!(station.light, LIGHT_LIMITS);
+    }
+
+    #[test]
+    fn overlapping_frames_are_measured_unless_an_encoder_is_named() {
+        let lane = |more: &str| {
+            let text = format!("[[lane]]\nmm_per_px = 0.2\n{more}");
+            Station::parse(&text).map(|station| station.lanes[0].overlapping)
+        };
+        let settings = |motion, length| Some(NewClothSettings { motion, length });
+        assert_eq!(lane("").unwrap(), None);
+        assert_eq!(
+            lane("overlapping = \"down\"\n").unwrap(),
+            settings(Motion::Down, LengthFrom::Pictures)
+        );
+        assert_eq!(
+            lane("overlapping = \"up\"\nlength = \"encoder\"\n").unwrap(),
+            settings(Motion::Up, LengthFrom::Encoder)
+        );
+        let error = format!("{:#}", lane("length = \"encoder\"\n").unwrap_err());
+        assert!(error.contains("length without overlapping"), "{error}");
+        assert!(lane("overlapping = \"left\"\n").is_err());
     }
 
     #[test]

@@ -8,22 +8,27 @@
 //! `aborted` with the reason when the line failed or was stopped. What was found until then
 //! stays. Nothing here depends on how many workers there are.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
 use calibration::{LaneGeometry, Span, Um};
 use camera::{Ending, Source};
 use models::{Article, Scorer};
-use store::{EndState, LengthKnown, Name, NewRun, RollChoice, Run, RunEnd, RunId, Store};
+use store::{
+    EndState, EventSeverity, LengthKnown, Name, NewRun, RollChoice, Run, RunEnd, RunId, Store,
+};
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
 use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
 use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
-use crate::record::{Page, Written};
+use crate::new_cloth::LengthFacts;
+use crate::record::{Event, Page, Written};
 use crate::resume::{Begin, behind, check_same, covers, first_tick_behind, from_end, web_rect};
 use crate::roll::{LanePlace, Ledger};
+use crate::source::LaneSource;
 use crate::tiles::{GapReason, Joints, Tiler};
 use crate::web::{LaneStart, Web};
 
@@ -38,7 +43,7 @@ pub struct Inspection<'a> {
     /// Scale, place and light.
     pub station: &'a Station,
     /// Where frames come from: one source per lane of the station, from the left.
-    pub sources: Vec<Box<dyn Source>>,
+    pub sources: Vec<LaneSource>,
     /// One per worker.
     pub scorers: Vec<Box<dyn Scorer>>,
     /// Version of ONNX Runtime, for the run's record.
@@ -84,8 +89,11 @@ pub fn inspect(
         .map(|lane| correction_for(model, station, lane, Joints::Measured))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let new = new_run(&inspection)?;
+    let opened = inspection.sources.into_iter();
+    let (sources, lengths): (Vec<_>, Vec<_>) =
+        opened.map(|lane| (lane.source, lane.length)).unzip();
     let (sources, run, mut first) = match inspection.begin {
-        Begin::New => (inspection.sources, store.begin_run(&new)?, Page::default()),
+        Begin::New => (sources, store.begin_run(&new)?, Page::default()),
         Begin::Resume { passed } => {
             let cut_off = cut_off_run(&store, &new)?;
             let flaws = store.flaws(cut_off.id)?;
@@ -96,7 +104,7 @@ pub fn inspect(
             )?;
             store.resume_run(cut_off.id)?;
             let window_mm = model.passport().reference.window_mm;
-            let (sources, page) = go_on(inspection.sources, &places, &mut web, window_mm, passed)?;
+            let (sources, page) = go_on(sources, &places, &mut web, window_mm, passed)?;
             (sources, cut_off.id, page)
         }
     };
@@ -125,7 +133,9 @@ pub fn inspect(
             endings.is_some_and(|endings| endings.get(lane).is_some_and(Result::is_err))
         };
         // A line that failed half way leaves a true, short roll behind.
-        send(pages, web.last_page(has_failed)?)?;
+        let mut last = web.last_page(has_failed)?;
+        last.events.extend(lengths_event(&lengths));
+        send(pages, last)?;
         Ok(ran)
     });
     end_run(&mut store, run, web.ledger(), recorded)?;
@@ -142,8 +152,8 @@ fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
         "found {found} sources for {expected} lanes, expected one for each lane of the station, from the left"
     );
     let wanted = camera_channels(passport.channels);
-    for (lane, source) in inspection.sources.iter().enumerate() {
-        let description = source.description();
+    for (lane, opened) in inspection.sources.iter().enumerate() {
+        let description = opened.source.description();
         ensure!(
             wanted == camera::Channels::Grey || description.shape.channels == wanted,
             "{} gives grey frames, expected colour: article {:?} was taught on colour",
@@ -159,8 +169,8 @@ fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
 fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
     let lanes = inspection.station.lanes.iter().zip(&inspection.sources);
     let geometries = lanes
-        .map(|(lane, source)| {
-            let description = source.description();
+        .map(|(lane, opened)| {
+            let description = opened.source.description();
             Ok(LaneGeometry::new(
                 lane.mm_per_px,
                 lane.mm_per_line * 1e3 / description.ticks_per_line as f64,
@@ -201,7 +211,37 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         batch_shape: format!("1 x {}", model.passport().channels.n_planes()),
         mm_per_px: station.lanes[0].mm_per_px,
         station: station.name.as_deref().map(Name::new).transpose()?,
-        length_known: LengthKnown::Nominal,
+        length_known: length_known(&inspection.sources),
+    })
+}
+
+/// How the web's length will be known: by the lane that knows it least.
+fn length_known(sources: &[LaneSource]) -> LengthKnown {
+    let known = sources.iter().map(|lane| match &lane.length {
+        Some(facts) => facts.length_known(),
+        None => LengthKnown::Nominal,
+    });
+    known
+        .min_by_key(|known| match known {
+            LengthKnown::Nominal => 0,
+            LengthKnown::Measured => 1,
+            LengthKnown::Encoder => 2,
+        })
+        .unwrap_or(LengthKnown::Nominal)
+}
+
+/// How much of the length turned out not to be measured, if any.
+fn lengths_event(lengths: &[Option<Arc<LengthFacts>>]) -> Option<Event> {
+    let facts = || lengths.iter().flatten();
+    let n_nominal: u64 = facts().map(|facts| facts.n_nominal()).sum();
+    let n_measured: u64 = facts().map(|facts| facts.n_measured()).sum();
+    (n_nominal > 0).then(|| Event {
+        kind: "nominal_length",
+        severity: EventSeverity::Warning,
+        message: format!(
+            "{n_nominal} of {} movements of the cloth could not be measured and stand at their nominal length",
+            n_nominal + n_measured
+        ),
     })
 }
 

@@ -9,11 +9,11 @@
 //! [`mod@line`] alone makes channels and threads. Live inspection, evaluation, teaching and batch
 //! run through the same line and differ only in what they do with its ordered blocks.
 
+pub mod new_cloth;
+
 pub mod config;
 
 pub mod source;
-
-pub mod new_cloth;
 
 pub mod channel;
 

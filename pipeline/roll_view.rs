@@ -16,6 +16,8 @@ pub struct RollView {
     pub flaws: Vec<Flaw>,
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// Flaws whose pictures were left out because the disk was nearly full.
+    pub n_crops_left_out: i64,
 }
 
 /// What `inspect --json` and `roll --json` print. These keys are stable.
@@ -47,6 +49,8 @@ pub struct RollReport {
     pub message: Option<String>,
     /// What happened while it ran.
     pub events: Vec<EventReport>,
+    /// Flaws whose pictures were left out because the disk was nearly full.
+    pub crops_left_out: i64,
 }
 
 /// Something that happened while a run went on.
@@ -121,6 +125,7 @@ impl RollView {
             coverage: store.coverage(run)?,
             flaws: store.flaws(run)?,
             events: store.events(run)?,
+            n_crops_left_out: store.crops_left_out(run)?,
         })
     }
 
@@ -209,6 +214,7 @@ impl RollView {
                 })
                 .collect(),
             message: self.run.message.clone(),
+            crops_left_out: self.n_crops_left_out,
             events: self
                 .events
                 .iter()

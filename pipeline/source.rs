@@ -8,6 +8,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
 use calibration::mm_from_um;
@@ -17,7 +19,8 @@ use camera::{
     image_files, load_image,
 };
 
-use crate::config::Station;
+use crate::config::{Lane, Station};
+use crate::new_cloth::{LengthFacts, NewCloth};
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
 pub const LOOM_MM_PER_PX: f64 = 0.2;
@@ -56,42 +59,91 @@ impl SourceSpec {
     }
 }
 
-/// Opens one source for each lane of `station`, from the left. One `loom:SEED` serves all lanes:
-/// it weaves one web and each lane sees its part of it.
+/// What a lane is inspected from.
+pub struct LaneSource {
+    /// The frames.
+    pub source: Box<dyn Source>,
+    /// How their length was known, where frames overlap; grows while they come.
+    pub length: Option<Arc<LengthFacts>>,
+}
+
+impl From<Box<dyn Source>> for LaneSource {
+    fn from(source: Box<dyn Source>) -> Self {
+        Self {
+            source,
+            length: None,
+        }
+    }
+}
+
+/// Opens one source for each lane of `station`, from the left. `stop` ends those that wait for
+/// cloth to move.
+///
+/// # Errors
+/// As for [`open_lane`].
+pub fn open_lanes(
+    specs: &[SourceSpec],
+    station: &Station,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Vec<LaneSource>> {
+    let lanes = 0..station.lanes.len();
+    lanes
+        .map(|lane| open_lane(specs, station, lane, stop))
+        .collect()
+}
+
+/// Opens the source of one lane. One `loom:SEED` serves all lanes: it weaves one web, and each lane
+/// sees its part of it.
 ///
 /// # Errors
 /// When there are not as many sources as lanes, or what a source says.
-pub fn open_lanes(specs: &[SourceSpec], station: &Station) -> anyhow::Result<Vec<Box<dyn Source>>> {
+pub fn open_lane(
+    specs: &[SourceSpec],
+    station: &Station,
+    lane: usize,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<LaneSource> {
     let lanes = &station.lanes;
-    if let ([SourceSpec::Loom(seed)], [first, _, ..]) = (specs, &lanes[..]) {
-        let mut settings = LoomSettings::new(*seed);
-        let lane_px = settings.width;
-        let views = lanes.iter().enumerate().map(|(nth, lane)| LaneView {
-            first_column: (mm_from_um(lane.offset - first.offset) / lane.mm_per_px).round() as u32,
-            width: lane_px,
-            sensor_seed: nth as u64,
-            off_columns: 0,
-            off_lines: 0,
-        });
-        let lanes: Vec<LaneView> = views.collect();
-        settings.width = lanes
-            .iter()
-            .map(|lane| lane.first_column + lane.width)
-            .max()
-            .unwrap_or(lane_px);
-        let looms = LoomWeb { settings, lanes }.looms()?;
-        return Ok(looms
-            .into_iter()
-            .map(|loom| Box::new(loom) as Box<dyn Source>)
-            .collect());
-    }
-    ensure!(
-        specs.len() == lanes.len(),
-        "found {} sources for {} lanes, expected one --from for each lane of the station, from the left",
-        specs.len(),
-        lanes.len()
-    );
-    specs.iter().map(SourceSpec::open).collect()
+    let source = match specs {
+        [SourceSpec::Loom(seed)] if lanes.len() > 1 => Box::new(loom_lane(*seed, lanes, lane)?),
+        _ => {
+            ensure!(
+                specs.len() == lanes.len(),
+                "found {} sources for {} lanes, expected one --from for each lane of the station, from the left",
+                specs.len(),
+                lanes.len()
+            );
+            specs[lane].open()?
+        }
+    };
+    Ok(match lanes[lane].overlapping {
+        None => source.into(),
+        Some(settings) => {
+            let source = NewCloth::new(source, settings, Arc::clone(stop));
+            LaneSource {
+                length: Some(source.facts()),
+                source: Box::new(source),
+            }
+        }
+    })
+}
+
+/// One lane of a web that is as wide as all lanes together.
+fn loom_lane(seed: u64, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
+    let mut settings = LoomSettings::new(seed);
+    let lane_px = settings.width;
+    let views = lanes.iter().enumerate().map(|(nth, lane)| LaneView {
+        first_column: (mm_from_um(lane.offset - lanes[0].offset) / lane.mm_per_px).round() as u32,
+        width: lane_px,
+        sensor_seed: nth as u64,
+        off_columns: 0,
+        off_lines: 0,
+    });
+    let lanes: Vec<LaneView> = views.collect();
+    let ends = lanes.iter().map(|lane| lane.first_column + lane.width);
+    settings.width = ends.max().unwrap_or(lane_px);
+    let mut looms = LoomWeb { settings, lanes }.looms()?;
+    Ok(looms.swap_remove(lane))
 }
 
 impl FromStr for SourceSpec {

@@ -12,6 +12,7 @@
 //! told, never learned from.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
@@ -29,7 +30,7 @@ use crate::config::{Lane, Station};
 use crate::fitting::model_channels;
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Feed, Line};
-use crate::source::SourceSpec;
+use crate::source::{SourceSpec, open_lane};
 use crate::tiles::{Correction, Joints, Tiler};
 
 /// Golden tiles of a model: from the first, the middle and the last frame.
@@ -230,21 +231,17 @@ fn lanes_of(
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<Lanes> {
     let n_lanes = teaching.station.lanes.len();
-    ensure!(
-        teaching.sources.len() == n_lanes,
-        "found {} sources of good cloth, expected one for each lane of the station, {n_lanes}",
-        teaching.sources.len()
-    );
     let mut channels = None;
     let mut each = Vec::new();
-    for source in teaching.sources {
-        let opened = source.open()?;
+    for index in 0..n_lanes {
+        let opened = open(teaching, index)?;
         let shape = opened.description().shape;
         let found = model_channels(shape.channels);
         let expected = *channels.get_or_insert(found);
         ensure!(
             found == expected,
-            "found {found:?} frames in {source}, expected {expected:?} as in the first lane"
+            "found {found:?} frames in {}, expected {expected:?} as in the first lane",
+            opened.description().name
         );
         each.push(TaughtLane {
             frame_width: shape.width,
@@ -262,6 +259,19 @@ fn lanes_of(
     })
 }
 
+/// The good cloth of one lane, from its beginning. A live source cannot be seen three times.
+fn open(teaching: &Teaching<'_>, lane: usize) -> anyhow::Result<Box<dyn Source>> {
+    // A source that ends by itself needs nobody to stop it.
+    let opened = open_lane(teaching.sources, teaching.station, lane, &Arc::default())?;
+    let description = opened.source.description();
+    ensure!(
+        !description.live,
+        "found a live source, {}, expected good cloth that can be seen again: record it as images or a video first",
+        description.name
+    );
+    Ok(opened.source)
+}
+
 /// One pass of all lanes through the line, one after the other.
 fn pass(
     teaching: &Teaching<'_>,
@@ -270,8 +280,8 @@ fn pass(
     progress: &mut dyn FnMut(Pass, Option<u64>),
     each: &mut dyn FnMut(usize, Ordered) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for (index, (source, lane)) in teaching.sources.iter().zip(&lanes.each).enumerate() {
-        let source = source.open()?;
+    for (index, lane) in lanes.each.iter().enumerate() {
+        let source = open(teaching, index)?;
         let n_frames = source.description().n_frames;
         let scorers = (0..teaching.n_workers)
             .map(|_| {

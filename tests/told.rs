@@ -236,7 +236,7 @@ pub(crate) fn inspection<'a>(
         article: Name::new(&article.passport().article).unwrap(),
         model: article,
         station,
-        sources,
+        sources: sources.into_iter().map(Into::into).collect(),
         scorers,
         runtime_version: "test".to_owned(),
         device: "test".to_owned(),

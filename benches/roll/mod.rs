@@ -47,7 +47,7 @@ pub(crate) fn inspect_roll(
         article,
         model: roll.article,
         station: roll.station,
-        sources: vec![source],
+        sources: vec![source.into()],
         scorers: roll.scorers,
         runtime_version: String::new(),
         device: String::new(),

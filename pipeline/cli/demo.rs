@@ -139,7 +139,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         article: name("demo-plain", "article")?,
         model: &taught.article,
         station: &station,
-        sources: vec![Box::new(loom)],
+        sources: vec![(Box::new(loom) as Box<dyn Source>).into()],
         scorers: scorers_of(&taught.article, &runtime, sight.n_workers()?)?,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),

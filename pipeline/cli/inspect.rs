@@ -1,5 +1,6 @@
 //! `selvedge inspect`: one roll through the line into the store.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use calibration::um_from_mm;
@@ -23,8 +24,8 @@ pub(super) struct InspectArgs {
     /// Number of the roll.
     #[arg(long)]
     roll: String,
-    /// The roll: a folder or file of images, or loom:SEED. Once for each lane of the station, from
-    /// the left.
+    /// The roll: a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN, or
+    /// loom:SEED. Once for each lane of the station, from the left.
     #[arg(long, value_name = "SOURCE", required = true)]
     from: Vec<SourceSpec>,
     /// Goes on with the roll's last run, which was cut off: with the rest of its folder, or, where
@@ -43,7 +44,7 @@ pub(super) struct InspectArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
     let article = name(&args.article, "article")?;
     let roll = name(&args.roll, "roll")?;
     // Looked at first: a mistyped store must not be made.
@@ -51,10 +52,10 @@ pub(super) fn run(args: &InspectArgs, stop: &AtomicBool) -> anyhow::Result<Outco
     let store = args.place.open()?;
     let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
-    let sources = open_lanes(&args.from, &station)?;
+    let sources = open_lanes(&args.from, &station, stop)?;
     let n_frames = sources
         .iter()
-        .map(|source| source.description().n_frames)
+        .map(|lane| lane.source.description().n_frames)
         .sum();
     let runtime = Runtime::load()?;
     let scorers = scorers_of(&model, &runtime, args.sight.n_workers()?)?;

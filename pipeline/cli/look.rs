@@ -168,6 +168,12 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
     for event in &report.events {
         say(&format!("  {:<8}{}", event.severity, event.message))?;
     }
+    if report.crops_left_out > 0 {
+        say(&format!(
+            "  pictures of {} flaws were left out: the disk was nearly full",
+            report.crops_left_out
+        ))?;
+    }
     let n = report.flaws.len();
     say(&format!("  {n} flaw{}", if n == 1 { "" } else { "s" }))
 }

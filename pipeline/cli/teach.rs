@@ -23,8 +23,8 @@ pub(super) struct TeachArgs {
     /// Name of the article.
     #[arg(long)]
     pub(super) article: String,
-    /// Good cloth: a folder or file of images, or loom:SEED. Once for each lane of the station, from
-    /// the left.
+    /// Good cloth: a folder or file of images, a video file, or loom:SEED. Once for each lane of the
+    /// station, from the left.
     #[arg(long, value_name = "SOURCE", required = true)]
     pub(super) from: Vec<SourceSpec>,
     /// False alarms per 100 m² that are acceptable.

@@ -58,7 +58,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             article: Name::new("texture").unwrap(),
             model: &taught.article,
             station: &station(),
-            sources: vec![crate::texture::loom(good_frames(2))],
+            sources: vec![crate::texture::loom(good_frames(2)).into()],
             scorers: taught.scorers(1),
             runtime_version: "test".to_owned(),
             device: "test".to_owned(),
