@@ -173,6 +173,7 @@ mod tests {
             ticks_per_line: 1,
             n_frames: None,
             live: true,
+            continuous: false,
         };
         let mut source = Given(description, (0..).zip(ticks).map(frame).collect());
         let mut told = Vec::new();

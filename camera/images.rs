@@ -83,6 +83,7 @@ impl ImageFolder {
             ticks_per_line: 1,
             n_frames: Some(files.len() as u64),
             live: false,
+            continuous: false,
         };
         let (next_idx, next_tick) = (0, 0);
         Ok(Self {

@@ -77,6 +77,10 @@ pub struct Description {
     pub n_frames: Option<u64>,
     /// True where exposures come whether or not anyone is ready for them.
     pub live: bool,
+    /// True where cloth goes on from one exposure to the next by construction, as from block to
+    /// block of a line-scan camera, as long as sequence numbers and ticks do. False where
+    /// pictures may have been taken anywhere.
+    pub continuous: bool,
 }
 
 /// Why a source cannot be opened, or ended before its time.

@@ -114,6 +114,7 @@ impl Loom {
             ticks_per_line: course.ticks_per_line(),
             n_frames: settings.n_frames,
             live: false,
+            continuous: true,
         };
         let planes = vec![vec![0.0; width]; shape.channels.count()];
         Ok(Self {

@@ -23,6 +23,8 @@ pub struct Woven {
     /// Sequence numbers and ticks of one round.
     sequences: u64,
     ticks: i64,
+    /// Whether the cloth goes on within a round.
+    is_continuous: bool,
     n_rounds: Option<u64>,
     round: u64,
     next: usize,
@@ -84,6 +86,7 @@ impl Woven {
             sequences: last.sequence() + 1 - first.sequence(),
             ticks: ticks.end - ticks.start,
             exposures: exposures.into(),
+            is_continuous: source.description().continuous,
             n_rounds: None,
             round: 0,
             next: 0,
@@ -103,6 +106,8 @@ impl Woven {
     fn set_rounds(&mut self, n_rounds: Option<u64>) {
         self.n_rounds = n_rounds;
         let n = self.exposures.len() as u64;
+        // Between two rounds the cloth does not go on.
+        self.description.continuous = self.is_continuous && n_rounds == Some(1);
         self.description.n_frames = n_rounds.map(|rounds| rounds.saturating_mul(n));
     }
 }

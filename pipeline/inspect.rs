@@ -85,8 +85,11 @@ pub fn inspect(
             })
             .collect(),
     );
-    let corrections = (0..station.lanes.len())
-        .map(|lane| correction_for(model, station, lane, Joints::Measured))
+    let corrections = (inspection.sources.iter().enumerate())
+        .map(|(lane, opened)| {
+            let joints = Joints::of(opened.source.description());
+            correction_for(model, station, lane, joints)
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let new = new_run(&inspection)?;
     let opened = inspection.sources.into_iter();

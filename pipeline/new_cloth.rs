@@ -120,6 +120,7 @@ impl NewCloth {
         let description = Description {
             // How many frames show new cloth is not known before they have come.
             n_frames: None,
+            continuous: true,
             ..inner.description().clone()
         };
         Self {

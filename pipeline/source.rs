@@ -210,6 +210,7 @@ impl LooseImages {
                 ticks_per_line: 1,
                 n_frames: Some(files.len() as u64),
                 live: false,
+                continuous: false,
             },
             files,
             next: 0,

@@ -247,9 +247,9 @@ fn lanes_of(
             frame_width: shape.width,
             correction: Correction {
                 channels: shape.channels,
+                joints: Joints::of(opened.description()),
                 flat_field: find_flat_field(opened, teaching.stop, progress)?,
                 light: teaching.station.light,
-                joints: Joints::Measured,
             },
         });
     }

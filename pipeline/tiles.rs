@@ -21,7 +21,7 @@ use calibration::{
     ClothSpan, EvenFrame, Evener, FlatField, JointRows, LightFacts, LightFault, LightLimits,
     continues, find_cloth,
 };
-use camera::{Captured, Frame, LostReason};
+use camera::{Captured, Description, Frame, LostReason};
 use models::{CELL_PX, HALO_PX, Kept, Rim, TILE_STEP_PX};
 
 pub use self::window::Pixels;
@@ -223,10 +223,23 @@ pub struct Missed {
 /// Whether a lane's frames may continue each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joints {
+    /// They do, wherever numbers and ticks go on.
+    Known,
     /// The rows on both sides of each joint tell.
     Measured,
     /// Never: every frame is a picture of its own.
     Loose,
+}
+
+impl Joints {
+    /// Of the frames of one roll from a source that says this of itself.
+    pub fn of(source: &Description) -> Self {
+        if source.continuous {
+            Joints::Known
+        } else {
+            Joints::Measured
+        }
+    }
 }
 
 /// How a lane's frames are corrected.
@@ -394,14 +407,20 @@ impl Tiler {
         let Some(waiting) = &self.waiting else {
             return false;
         };
-        if self.correction.joints == Joints::Loose
-            || waiting.frame.sequence + 1 != frame.sequence
+        if waiting.frame.sequence + 1 != frame.sequence
             || waiting.frame.ticks.end != frame.ticks.start
+            || waiting.frame.width() != frame.width()
         {
             return false;
         }
-        let above = JointRows::last_of(&waiting.even);
-        continues(&above, &JointRows::first_of(even))
+        match self.correction.joints {
+            Joints::Loose => false,
+            Joints::Known => true,
+            Joints::Measured => {
+                let above = JointRows::last_of(&waiting.even);
+                continues(&above, &JointRows::first_of(even))
+            }
+        }
     }
 
     fn forget_neighbour(

@@ -272,7 +272,7 @@ fn each_frame(cloth: &LoomSettings, field: Option<&FlatField>, mut each: impl Fn
         channels: camera::Channels::Grey,
         flat_field: field.cloned(),
         light: station().light,
-        joints: Joints::Measured,
+        joints: Joints::Known,
     };
     let line = Line {
         feeds: vec![Feed {

@@ -97,7 +97,7 @@ impl Cloth {
             }
         }
         let shape = loom.description().shape;
-        Self::taught(name, &taught, exposures, shape, runtime)
+        Self::taught(name, &taught, exposures, (shape, true), runtime)
     }
 
     /// Strips of real cloth, `aitex/02/good` in the folder that `SELVEDGE_CLOTH` names: taught
@@ -128,14 +128,14 @@ impl Cloth {
         }
         let shape = shape.context("a folder of images holds none")?;
         let name = format!("strips {} x {}", shape.width, shape.height);
-        Self::taught(name, &taught, exposures, shape, runtime).map(Some)
+        Self::taught(name, &taught, exposures, (shape, false), runtime).map(Some)
     }
 
     fn taught(
         name: String,
         good: &Path,
         exposures: Vec<Box<[u8]>>,
-        shape: FrameShape,
+        (shape, continuous): (FrameShape, bool),
         runtime: &Runtime,
     ) -> anyhow::Result<Self> {
         let station = Station::at_scale(LOOM_MM_PER_PX)?;
@@ -159,6 +159,7 @@ impl Cloth {
                 ticks_per_line: 1,
                 n_frames: Some(exposures.len() as u64),
                 live: false,
+                continuous,
             },
             name,
             article: taught.article,
@@ -181,7 +182,7 @@ impl Cloth {
     /// # Errors
     /// When the passport's flat field is damaged.
     pub(crate) fn tiler(&self) -> anyhow::Result<Tiler> {
-        let joints = Joints::Measured;
+        let joints = Joints::of(self.source().description());
         let correction = correction_for(&self.article, &self.station, 0, joints)?;
         Ok(Tiler::new(0, correction))
     }

@@ -50,6 +50,7 @@ impl Pictures {
                 ticks_per_line: 1,
                 n_frames: Some(ends.len() as u64),
                 live: false,
+                continuous: false,
             },
             sequence: 0,
             has_encoder,

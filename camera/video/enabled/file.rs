@@ -110,6 +110,7 @@ impl VideoFile {
                 ticks_per_line: 1,
                 n_frames: announced,
                 live: false,
+                continuous: false,
             },
             path: path.into(),
             origin: path

@@ -133,6 +133,7 @@ impl Stream {
                 ticks_per_line: 1,
                 n_frames: None,
                 live: true,
+                continuous: false,
             },
             address: address.clone(),
             rate: Rate {
