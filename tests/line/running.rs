@@ -197,3 +197,64 @@ fn each_lane_of_a_taught_network_knows_its_columns_and_sees_an_end_from_the_star
     assert_eq!(flaw.rect.along(), 0..4096 * 200, "{:?}", told.boxes());
     assert!(flaw.rect.across().contains(&(400_000 + 903 * 200)));
 }
+
+/// Good narrow cloth as pictures in `folder`, for what teaches from a source by name.
+fn write_narrow_cloth(folder: &std::path::Path, n_frames: u64) {
+    let mut source = loom(narrow_cloth(1, n_frames));
+    let shape = source.description().shape;
+    let pool = Pool::new(1, shape.n_bytes());
+    while let Some(Captured::Frame(frame)) = source.next(&pool).unwrap() {
+        let pixels = image::GrayImage::from_raw(shape.width, shape.height, frame.bytes().to_vec());
+        let path = folder.join(format!("{:03}.png", frame.sequence));
+        pixels.unwrap().save(path).unwrap();
+    }
+}
+
+#[test]
+fn an_end_that_goes_out_in_mid_roll_for_forty_metres_is_one_flaw_with_its_length() {
+    let Some(runtime) = onnx_runtime() else {
+        return;
+    };
+    let backbone = models::BackboneFile::read(&runtime.backbone("efficientnet_lite0")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write_narrow_cloth(folder.path(), 24);
+    let (station, stop) = (station(), AtomicBool::new(false));
+    let teaching = selvedge::teach::Teaching {
+        article: "narrow",
+        sources: &[folder.path().to_str().unwrap().parse().unwrap()],
+        station: &station,
+        asked: models::FalseAlarms { per_100_m2: 2.0 },
+        backbone: &backbone,
+        runtime: &runtime,
+        n_workers: 2,
+        stop: &stop,
+    };
+    let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();
+    let lines = 7_000..7_000 + 200_000;
+    let cloth = narrow_cloth(4, 204).with_flaw(FlawKind::EndOut, lines.clone(), 120..124, 1.5);
+    let told = inspected(
+        &taught.article,
+        &station,
+        selvedge::fitting::scorers_of(&taught.article, &runtime, 2).unwrap(),
+        loom(cloth),
+        &stop,
+    );
+    told.assert_adds_up();
+    let of_end: Vec<_> = told
+        .flaws
+        .iter()
+        .filter(|flaw| flaw.rect.across().contains(&24_400))
+        .collect();
+    let [flaw] = of_end[..] else {
+        panic!("expected one flaw there, found {:?}", told.boxes());
+    };
+    let (found, planted) = (flaw.rect.along(), [lines.start * 200, lines.end * 200]);
+    let off = (found.start - planted[0])
+        .abs()
+        .max((found.end - planted[1]).abs());
+    assert!(
+        off < 100_000,
+        "planted {planted:?}, found {:?}",
+        told.boxes()
+    );
+}
