@@ -15,8 +15,9 @@ use ndarray::ArrayView3;
 use proptest::prelude::*;
 use store::RunState;
 
-use crate::texture::{TextureArticle, good_cloth, station};
-use crate::told::{Told, inspected, inspected_until_it_fails};
+use super::Between;
+use crate::texture::{TextureArticle, good_cloth, loom, station};
+use crate::told::{Told, inspected, inspected_into, inspected_until_it_fails, store_at};
 
 /// Frames of a roll, their lines, and micrometres of a line.
 const N_FRAMES: u64 = 8;
@@ -221,4 +222,44 @@ fn a_camera_that_dies_ends_its_roll_and_what_was_seen_stays() {
         .map(|(kind, _, _)| kind.as_str())
         .collect();
     assert_eq!(kinds, ["frame_lost", "camera_lost"]);
+}
+
+#[test]
+fn a_stalled_store_costs_a_live_camera_frames_and_the_ledger_says_which() {
+    const N_BLOCKS: u64 = 700;
+    let taught = TextureArticle::taught();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("selvedge.db");
+    let store = store_at(path.to_str().unwrap(), &taught.article);
+    let settings = LoomSettings {
+        n_frames: Some(N_BLOCKS),
+        frame_height: 32,
+        ..good_cloth(3)
+    };
+    // Somebody else writes from the tenth block to the last but one.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let mut source = Between::new(loom(settings), move |captured| {
+        if captured.sequence() == 10 {
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        }
+        if captured.sequence() == N_BLOCKS - 1 {
+            other.execute_batch("ROLLBACK").unwrap();
+        }
+    });
+    source.description.live = true;
+    let (store, run) = inspected_into(
+        store,
+        &taught.article,
+        &station(),
+        taught.scorers(2),
+        source.boxed(),
+        &AtomicBool::new(false),
+    );
+    let told = Told::of(&store, run);
+    told.assert_adds_up();
+    assert_eq!(told.state, RunState::Done);
+    assert_eq!(told.length_um, N_BLOCKS as i64 * 32 * UM_PER_LINE);
+    let gaps = told.gaps();
+    assert!(!gaps.is_empty() && gaps.iter().all(|(_, _, reason)| *reason == "overload"));
+    assert!(told.has_inspected());
 }
