@@ -8,7 +8,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicBool;
 
 use camera::{
-    Captured, Fault, Faulty, Frame, Loom, LoomSettings, LostReason, Pool, Source, capture,
+    Captured, Fault, Faulty, Frame, ImageFolder, Loom, LoomSettings, LostReason, Pool, Source,
+    capture,
 };
 use models::{Features, ModelError, Scorer};
 use ndarray::ArrayView3;
@@ -262,4 +263,29 @@ fn a_stalled_store_costs_a_live_camera_frames_and_the_ledger_says_which() {
     let gaps = told.gaps();
     assert!(!gaps.is_empty() && gaps.iter().all(|(_, _, reason)| *reason == "overload"));
     assert!(told.has_inspected());
+}
+
+#[test]
+fn a_picture_without_cloth_is_a_gap_of_its_own_kind() {
+    let taught = TextureArticle::taught();
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = loom(cloth(3));
+    let pool = Pool::new(1, source.description().shape.n_bytes());
+    while let Some(Captured::Frame(frame)) = source.next(&pool).unwrap() {
+        let bytes = match frame.sequence {
+            // A table, and nothing on it.
+            2 => vec![120; frame.bytes().len()],
+            _ => frame.bytes().to_vec(),
+        };
+        let picture = image::GrayImage::from_raw(frame.width(), frame.height(), bytes);
+        let path = folder.path().join(format!("{}.png", frame.sequence));
+        picture.unwrap().save(path).unwrap();
+    }
+    let source = Box::new(ImageFolder::open(folder.path(), 0).unwrap());
+    let stop = AtomicBool::new(false);
+    let scorers = taught.scorers(2);
+    let told = inspected(&taught.article, &station(), scorers, source, &stop);
+    told.assert_adds_up();
+    let um = |frame: i64| frame * i64::from(LINES) * UM_PER_LINE;
+    assert_eq!(told.gaps(), [([um(2), um(3)], [0, WIDTH_UM], "no_cloth")]);
 }
