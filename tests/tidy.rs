@@ -220,6 +220,23 @@ fn parts(identifier: &str) -> Vec<String> {
 }
 
 #[test]
+fn every_test_that_the_fault_table_names_is_there() {
+    let text = std::fs::read_to_string(tree("ARCHITECTURE.md")).unwrap();
+    let sources = sources();
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.split('|').nth(3))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| !name.contains([':', '/', '.']))
+        .collect();
+    assert!(named.len() > 12, "found {named:?}");
+    for name in named {
+        let is_there = |(_, source): &(String, String)| source.contains(&format!("fn {name}("));
+        assert!(sources.iter().any(is_there), "no test is called {name}");
+    }
+}
+
+#[test]
 fn crates_point_only_where_the_design_says() {
     let ours = [
         "camera",
