@@ -333,6 +333,7 @@ fn end_run(
         &RunEnd {
             length_um,
             width_um: ledger.width().get(),
+            length_known: None,
             state,
             message,
         },

@@ -105,7 +105,7 @@ pub struct NewRun {
     pub mm_per_px: f64,
     /// The station, made if new; none for loose images.
     pub station: Option<Name>,
-    /// How the length is known.
+    /// How the length is expected to be known; [`RunEnd`] says how it was.
     pub length_known: LengthKnown,
 }
 
@@ -116,6 +116,9 @@ pub struct RunEnd {
     pub length_um: i64,
     /// Width of the web, micrometres.
     pub width_um: i64,
+    /// How the length was known, where only the end tells: an encoder may be silent, two frames may
+    /// share too little cloth to be measured. None leaves what the run was begun with.
+    pub length_known: Option<LengthKnown>,
     /// Whether it came to the end of its cloth.
     pub state: EndState,
     /// For people: why it was aborted, what was odd.
@@ -149,7 +152,7 @@ pub struct Run {
     pub batch_shape: String,
     /// Scale of the corrected frames, millimetres per pixel.
     pub mm_per_px: f64,
-    /// How the length is known.
+    /// How the length is known; before the end, how it is expected to be.
     pub length_known: LengthKnown,
     /// When it was begun, microseconds since 1970 UTC.
     pub started_at_us: i64,
@@ -256,7 +259,7 @@ impl Store {
         transaction(&*self.database, |database| {
             touch(database, run)?;
             let sql = "UPDATE runs SET state = $1, ended_at = $2, length_um = $3, width_um = $4, \
-                       message = $5 WHERE id = $6";
+                       message = $5, length_known = COALESCE($6, length_known) WHERE id = $7";
             database.execute(
                 sql,
                 &[
@@ -265,6 +268,7 @@ impl Store {
                     end.length_um.into(),
                     end.width_um.into(),
                     end.message.as_deref().into(),
+                    end.length_known.map(LengthKnown::as_str).into(),
                     run.as_bytes()[..].into(),
                 ],
             )?;

@@ -117,6 +117,7 @@ pub(crate) fn done(length_mm: i64, width_mm: i64) -> RunEnd {
     RunEnd {
         length_um: mm(length_mm),
         width_um: mm(width_mm),
+        length_known: None,
         state: EndState::Done,
         message: None,
     }

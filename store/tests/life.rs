@@ -1,8 +1,8 @@
 //! One store from its first article to the list of rolls; the same check for every server.
 
 use store::{
-    Batch, CoverageTotals, EndState, EventSeverity, NewCandidate, NewEvent, RollChoice, RunEnd,
-    RunState, Store, StoreError,
+    Batch, CoverageTotals, EndState, EventSeverity, LengthKnown, NewCandidate, NewEvent,
+    RollChoice, RunEnd, RunState, Store, StoreError,
 };
 
 use crate::cloth::{
@@ -304,6 +304,27 @@ fn check_refusals(store: &mut Store) {
         (aborted.state, aborted.message),
         (RunState::Aborted, Some("lamp off".to_owned()))
     );
+}
+
+#[test]
+fn a_run_s_end_says_how_its_length_was_known() {
+    on_both(|url| {
+        let mut store = Store::open(url).unwrap();
+        for (at_end, kept) in [
+            (None, LengthKnown::Encoder),
+            (Some(LengthKnown::Measured), LengthKnown::Measured),
+            (Some(LengthKnown::Nominal), LengthKnown::Nominal),
+        ] {
+            let run = begun(&mut store, "R-1");
+            assert_eq!(store.run(run).unwrap().length_known, LengthKnown::Encoder);
+            let end = RunEnd {
+                length_known: at_end,
+                ..done(5, 5)
+            };
+            store.finish_run(run, &end).unwrap();
+            assert_eq!(store.run(run).unwrap().length_known, kept);
+        }
+    });
 }
 
 fn check_rolls_of_one_number(store: &mut Store) {
