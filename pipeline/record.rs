@@ -68,8 +68,10 @@ pub enum Written<'a> {
     },
 }
 
-/// How long a store that another program has locked is waited for.
+/// How long a store that another program has locked is waited for, and how long between two tries:
+/// most waiting is the store's own, but a deadlock is refused at once.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Pages that one transaction may hold; a longer one would keep readers' views old.
 const MOST_PAGES: usize = 64;
@@ -100,8 +102,11 @@ pub fn record(
         let ids = if batch.is_empty() {
             Vec::new()
         } else {
-            write(&mut batch, &mut room, &mut |batch| store.append(run, batch))
-                .context("what was found could not be written to the store")?
+            let pause = &mut || std::thread::sleep(BUSY_PAUSE);
+            write(&mut batch, &mut room, pause, &mut |batch| {
+                store.append(run, batch)
+            })
+            .context("what was found could not be written to the store")?
         };
         let mut flaws = ids.into_iter().zip(&batch.flaws);
         for (n_flaws, exposed_at, is_empty) in written {
@@ -122,6 +127,7 @@ pub fn record(
 fn write(
     batch: &mut Batch,
     room: &mut room::Room,
+    pause: &mut dyn FnMut(),
     append: &mut dyn FnMut(&Batch) -> Result<Vec<FlawId>, StoreError>,
 ) -> Result<Vec<FlawId>, StoreError> {
     let since = Instant::now();
@@ -134,6 +140,7 @@ fn write(
                     tracing::warn!(%error, "the recorder waits for the store");
                     is_told = true;
                 }
+                pause();
             }
             written => return written,
         }
@@ -244,18 +251,32 @@ mod tests {
         }
     }
 
-    /// Writes a batch to a store that refuses it like this at first; how often it was asked, and
-    /// what the batch had become.
-    fn written(refusals: &[fn(String) -> StoreError]) -> (usize, Batch, bool) {
-        let (mut asked, mut batch) = (0, batch());
-        let done = write(&mut batch, &mut room::Room::default(), &mut |_| {
-            asked += 1;
-            match refusals.get(asked - 1) {
+    /// What became of a batch.
+    #[derive(Debug, PartialEq)]
+    struct Asked {
+        n_times: usize,
+        n_pauses: usize,
+        is_written: bool,
+        batch: Batch,
+    }
+
+    /// Writes a batch to a store that refuses it like this at first.
+    fn written(refusals: &[fn(String) -> StoreError]) -> Asked {
+        let (mut n_times, mut n_pauses, mut batch) = (0, 0, batch());
+        let pause = &mut || n_pauses += 1;
+        let done = write(&mut batch, &mut room::Room::default(), pause, &mut |_| {
+            n_times += 1;
+            match refusals.get(n_times - 1) {
                 Some(refusal) => Err(refusal("selvedge.db".to_owned())),
                 None => Ok(Vec::new()),
             }
         });
-        (asked, batch, done.is_ok())
+        Asked {
+            n_times,
+            n_pauses,
+            is_written: done.is_ok(),
+            batch,
+        }
     }
 
     const BUSY: fn(String) -> StoreError = |store| StoreError::Busy {
@@ -265,19 +286,28 @@ mod tests {
     const FULL: fn(String) -> StoreError = |store| StoreError::DiskFull { store };
 
     #[test]
-    fn a_locked_store_is_asked_again_with_everything() {
-        assert_eq!(written(&[BUSY, BUSY]), (3, batch(), true));
+    fn a_locked_store_is_asked_again_with_everything_after_a_pause_each_time() {
+        let asked = Asked {
+            n_times: 3,
+            n_pauses: 2,
+            is_written: true,
+            batch: batch(),
+        };
+        assert_eq!(written(&[BUSY, BUSY]), asked);
     }
 
     #[test]
     fn a_full_disk_is_asked_once_more_without_pictures_and_then_ends_the_roll() {
-        let (asked, written_batch, is_done) = written(&[FULL]);
-        assert_eq!((asked, is_done), (2, true));
-        let crop = &written_batch.flaws[0].crop;
+        let asked = written(&[FULL]);
+        assert_eq!(
+            (asked.n_times, asked.n_pauses, asked.is_written),
+            (2, 0, true)
+        );
+        let crop = &asked.batch.flaws[0].crop;
         assert!(matches!(crop, Some(NewCrop::LeftOut { .. })), "{crop:?}");
-        assert_eq!(written_batch.events[0].kind, "crops_dropped");
+        assert_eq!(asked.batch.events[0].kind, "crops_dropped");
 
-        let (asked, _, is_done) = written(&[FULL, FULL]);
-        assert_eq!((asked, is_done), (2, false));
+        let asked = written(&[FULL, FULL]);
+        assert_eq!((asked.n_times, asked.is_written), (2, false));
     }
 }
