@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres::error::SqlState;
@@ -29,6 +30,14 @@ const TYPE_WORDS: [(&str, &str); 4] = [
 const NOTICE_THE_DEAD: &str =
     "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
+/// The same seen from here: a server that lost its power says no farewell either, and a line that
+/// waits for it looks at no cloth. What was sent must be taken within ten seconds, a silent
+/// connection is asked after as many, and so is an address that nobody answers at. What the
+/// store's address says itself goes before.
+const SERVER_PATIENCE: Duration = Duration::from_secs(10);
+const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(3);
+const N_KEEPALIVES: u32 = 3;
+
 /// The advisory lock of whoever looks before it writes. Pairs and single numbers are two spaces, so
 /// it never meets a run's lock.
 const ALONE: &str = "SELECT pg_advisory_xact_lock(1398099030, 1)";
@@ -42,7 +51,7 @@ pub(in crate::database) fn connect(
         store: place.clone(),
         reason,
     };
-    let config: Config = url.parse().map_err(|error| cannot_open(chain(&error)))?;
+    let config = config_of(url).map_err(|error| cannot_open(chain(&error)))?;
     let client = config
         .connect(NoTls)
         .map_err(|error| cannot_open(chain(&error)))?;
@@ -58,6 +67,24 @@ pub(in crate::database) fn connect(
         server.run("SET default_transaction_read_only = on")?;
     }
     Ok(Box::new(server))
+}
+
+/// What the address says, and for how long a dead server is waited for.
+fn config_of(url: &str) -> Result<Config, postgres::Error> {
+    let mut config: Config = url.parse()?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(SERVER_PATIENCE);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SERVER_PATIENCE);
+    }
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config
+            .keepalives_idle(SERVER_PATIENCE)
+            .keepalives_interval(KEEPALIVES_INTERVAL)
+            .keepalives_retries(N_KEEPALIVES);
+    }
+    Ok(config)
 }
 
 /// One connection to a server.
@@ -342,6 +369,25 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_noticed_from_here() {
+        let config = config_of("postgres://mill@db.mill/qc").unwrap();
+        assert_eq!(config.get_connect_timeout(), Some(&SERVER_PATIENCE));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&SERVER_PATIENCE));
+        assert!(config.get_keepalives());
+        assert_eq!(config.get_keepalives_idle(), SERVER_PATIENCE);
+        assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVES_INTERVAL));
+        assert_eq!(config.get_keepalives_retries(), Some(N_KEEPALIVES));
+
+        let url =
+            "postgres://mill@db.mill/qc?connect_timeout=3&tcp_user_timeout=4&keepalives_idle=5";
+        let config = config_of(url).unwrap();
+        let seconds = Duration::from_secs;
+        assert_eq!(config.get_connect_timeout(), Some(&seconds(3)));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&seconds(4)));
+        assert_eq!(config.get_keepalives_idle(), seconds(5));
+    }
 
     #[test]
     fn no_message_shows_a_password() {
