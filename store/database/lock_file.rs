@@ -26,9 +26,12 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Where the lock of `run` in the store at `store` is.
-    pub(super) fn path_of(store: &str, run: RunId) -> PathBuf {
-        format!("{store}-run-{run}.lock").into()
+    /// Where the lock of `run` is. `store` is the one path that names the store's file to everybody:
+    /// absolute, and through no link.
+    pub(super) fn path_of(store: &Path, run: RunId) -> PathBuf {
+        let mut path = store.as_os_str().to_owned();
+        path.push(format!("-run-{run}.lock"));
+        path.into()
     }
 
     /// Takes the lock at `path`; `None` when a living process has it.

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,9 +55,16 @@ pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, S
     // Without SQLITE_OPEN_URI a path that begins with "file:" is a path like any other.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|error| store_error(&place, error))?;
+    let file = if is_memory {
+        None
+    } else {
+        let found = file.canonicalize();
+        Some(found.map_err(|error| file_error(file, &error))?)
+    };
     let sqlite = Sqlite {
         connection,
         place,
+        file,
         access,
         held: RefCell::default(),
     };
@@ -84,6 +91,9 @@ pub(super) fn connect(path: &str, access: Access) -> Result<Box<dyn Database>, S
 struct Sqlite {
     connection: Connection,
     place: Arc<str>,
+    /// The file itself, whatever links lead to it: what lies beside it is found by this. None in
+    /// memory.
+    file: Option<PathBuf>,
     access: Access,
     /// Runs that are written here, with their lock; a store in memory needs none, because nobody
     /// else can reach it.
@@ -121,7 +131,7 @@ impl Sqlite {
         let Err(StoreError::CannotOpen { .. }) = &looked else {
             return looked.map(|_| self);
         };
-        if Path::new(&format!("{}-wal", self.place)).exists() {
+        if self.has_log() {
             return looked.map(|_| self);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
@@ -136,6 +146,15 @@ impl Sqlite {
         self.connection = archive.map_err(|e| self.error(e))?;
         self.prepare_connection()?;
         Ok(self)
+    }
+
+    /// Whether a log lies beside the file.
+    fn has_log(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| {
+            let mut log = file.as_os_str().to_owned();
+            log.push("-wal");
+            Path::new(&log).exists()
+        })
     }
 
     fn run(&self, sql: &str) -> Result<(), StoreError> {
@@ -244,14 +263,15 @@ impl Database for Sqlite {
                 store: self.place.to_string(),
             });
         }
-        let lock = if &*self.place == MEMORY {
-            None
-        } else {
-            let path = LockFile::path_of(&self.place, run);
-            match LockFile::take(&path) {
-                Ok(Some(lock)) => Some(lock),
-                Ok(None) => return Ok(false),
-                Err(error) => return Err(file_error(&path, &error)),
+        let lock = match &self.file {
+            None => None,
+            Some(file) => {
+                let path = LockFile::path_of(file, run);
+                match LockFile::take(&path) {
+                    Ok(Some(lock)) => Some(lock),
+                    Ok(None) => return Ok(false),
+                    Err(error) => return Err(file_error(&path, &error)),
+                }
             }
         };
         self.held.borrow_mut().insert(run, lock);
@@ -272,10 +292,9 @@ impl Database for Sqlite {
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
-        if &*self.place == MEMORY {
+        let Some(path) = &self.file else {
             return Ok(None);
-        }
-        let path = Path::new(&*self.place);
+        };
         let space = rustix::fs::statvfs(path).map_err(|error| file_error(path, &error.into()))?;
         Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
     }

@@ -1,6 +1,7 @@
 //! A run has one writer; when that one is dead, another goes on where the ledger ends.
 
 use std::io::{BufRead, BufReader, Write, stdout};
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use store::{EndState, EventSeverity, RESUMED, RunEnd, RunState, Store, StoreError};
@@ -180,6 +181,48 @@ fn no_lock_file_stays_when_a_run_has_ended() {
     unknown_model.model = crate::cloth::digest('f');
     store.begin_run(&unknown_model).unwrap_err();
     assert_eq!(n_locks(), 0);
+}
+
+#[test]
+fn a_run_has_one_writer_whatever_path_leads_to_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::create_dir(at("data")).unwrap();
+    std::fs::create_dir(at("links")).unwrap();
+    symlink(at("data"), at("folder")).unwrap();
+    symlink("../data/selvedge.db", at("links/file.db")).unwrap();
+    symlink("file.db", at("links/again.db")).unwrap();
+    let url = |path: &str| at(path).to_str().unwrap().to_owned();
+    // A link may lead to a store before there is one.
+    let mut first = Store::open(&url("links/file.db")).unwrap();
+    let run = begun(&mut first, "R-1");
+    let paths = [
+        "data/selvedge.db",
+        "folder/selvedge.db",
+        "links/again.db",
+        "data/../folder/selvedge.db",
+    ];
+    for path in paths {
+        let refused = Store::open(&url(path)).unwrap().resume_run(run).err();
+        assert!(
+            matches!(refused, Some(StoreError::RunHeld { .. })),
+            "{path}: {refused:?}"
+        );
+    }
+    drop(first);
+    let mut second = Store::open(&url("folder/selvedge.db")).unwrap();
+    second.resume_run(run).unwrap();
+    let mut first = Store::open(&url("links/file.db")).unwrap();
+    assert!(first.resume_run(run).is_err());
+    second.finish_run(run, &done(0, 0)).unwrap();
+    let locks = ["data", "links"].map(|inner| {
+        let mut names = at(inner).read_dir().unwrap().map(|entry| {
+            let name = entry.unwrap().file_name();
+            name.into_string().unwrap()
+        });
+        names.find(|name| name.ends_with(".lock"))
+    });
+    assert_eq!(locks, [None, None]);
 }
 
 /// A child that has begun a run and holds it until it is killed.
