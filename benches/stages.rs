@@ -13,18 +13,21 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
 
-use calibration::{EvenFrame, Evener, JointRows, continues, find_cloth};
+use calibration::{EvenFrame, Evener, JointRows, LaneGeometry, continues, find_cloth};
 use camera::{Captured, Frame, Pool};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use models::onnx::Runtime;
-use models::{CELL_PX, Patch, Scorer};
+use models::{CELL_PX, Patch, Scorer, UNUSUAL};
 use ndarray::Array3;
 use selvedge::fitting::correction_for;
 use selvedge::flaws::{Sides, regions};
+use selvedge::inference::Scored;
 use selvedge::judging::{Gather, Ordered, SeenFrame};
+use selvedge::roll::LanePlace;
 use selvedge::shelf::Shelf;
 use selvedge::tiles::{Joints, Numbered, Work};
+use selvedge::web::{LaneStart, Web};
 use store::{
     Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, LengthKnown, Name, NewCrop, NewFlaw,
     NewRun, Rect, RollChoice, Store, now_us,
@@ -61,6 +64,8 @@ fn main() -> anyhow::Result<()> {
         before_the_network(cloth, &mut table)?;
         let seen = the_network(cloth, &runtime, &mut table)?;
         behind_the_network(cloth, &seen, &mut table)?;
+        drop(seen);
+        the_web(cloth, &runtime, &mut table)?;
     }
     writeln!(
         out,
@@ -185,36 +190,13 @@ fn the_network(
     table: &mut Table<'_, impl Write>,
 ) -> anyhow::Result<Vec<SeenFrame>> {
     let mut scorer = cloth.article.scorer(runtime)?;
-    let pool = Pool::new(cloth.n_frames() + 2, cloth.shape().n_bytes());
-    let (mut source, mut tiler) = (cloth.source(), cloth.tiler()?);
-    let (mut tiles, mut seen) = (Vec::new(), Vec::new());
-    let mut gather = Gather::default();
-    let mut look = |numbered: Numbered<Work>| {
-        let scored = match numbered.item {
-            Work::Tile(tile) => {
-                let features = scorer.features(tile.pixels.view())?;
-                tiles.push(Array3::clone(&tile.pixels));
-                selvedge::inference::Scored::Patch(Patch {
-                    features,
-                    kept: tile.place.kept,
-                    row: tile.place.row,
-                    col: tile.place.col,
-                })
-            }
-            Work::Frame(head) => selvedge::inference::Scored::Frame(head),
-            Work::Missed(missed) => selvedge::inference::Scored::Missed(missed),
-            Work::Ended => selvedge::inference::Scored::Ended,
-        };
-        if let Some(Ordered::Frame(frame)) = gather.push(scored) {
+    let mut tiles = Vec::new();
+    let mut seen = Vec::new();
+    for ordered in ordered(cloth, &mut scorer, &mut |tile| tiles.push(tile.clone()))? {
+        if let Ordered::Frame(frame) = ordered {
             seen.push(frame);
         }
-        Ok(())
-    };
-    while let Some(captured) = source.next(&pool)? {
-        tiler.push(captured, &mut look)?;
     }
-    tiler.finish(&mut look)?;
-    let mut scorer = cloth.article.scorer(runtime)?;
     table.time("network: all tiles, one at a time", || {
         seconds(|| {
             for tile in &tiles {
@@ -224,6 +206,41 @@ fn the_network(
         })
     })?;
     Ok(seen)
+}
+
+/// All that the web gets of a cloth, in order; `look` sees every tile.
+fn ordered(
+    cloth: &Cloth,
+    scorer: &mut dyn Scorer,
+    look: &mut dyn FnMut(&Array3<f32>),
+) -> anyhow::Result<Vec<Ordered>> {
+    let pool = Pool::new(cloth.n_frames() + 2, cloth.shape().n_bytes());
+    let (mut source, mut tiler) = (cloth.source(), cloth.tiler()?);
+    let mut all = Vec::new();
+    let mut gather = Gather::default();
+    let mut score = |numbered: Numbered<Work>| {
+        let scored = match numbered.item {
+            Work::Tile(tile) => {
+                look(&tile.pixels);
+                Scored::Patch(Patch {
+                    features: scorer.features(tile.pixels.view())?,
+                    kept: tile.place.kept,
+                    row: tile.place.row,
+                    col: tile.place.col,
+                })
+            }
+            Work::Frame(head) => Scored::Frame(head),
+            Work::Missed(missed) => Scored::Missed(missed),
+            Work::Ended => Scored::Ended,
+        };
+        all.extend(gather.push(scored));
+        Ok(())
+    };
+    while let Some(captured) = source.next(&pool)? {
+        tiler.push(captured, &mut score)?;
+    }
+    tiler.finish(&mut score)?;
+    Ok(all)
 }
 
 fn behind_the_network(
@@ -247,10 +264,44 @@ fn behind_the_network(
     table.time("regions, flaws and candidates", || {
         seconds(|| {
             for map in &maps {
-                black_box(regions(map, 1.0, &Sides::ALONE));
-                black_box(regions(map, 0.7, &Sides::ALONE));
+                black_box(regions(map, UNUSUAL, &Sides::ALONE));
             }
             Ok(())
+        })
+    })
+}
+
+/// Everything behind the network at once: judge, regions, flood, stitch, borders, ledger and the
+/// pictures of the flaws. What it is given it uses up, so each round has frames of its own.
+fn the_web(
+    cloth: &Cloth,
+    runtime: &Runtime,
+    table: &mut Table<'_, impl Write>,
+) -> anyhow::Result<()> {
+    let lane = &cloth.station.lanes[0];
+    let ticks_per_line = cloth.source().description().ticks_per_line;
+    let geometry = LaneGeometry::new(
+        lane.mm_per_px,
+        lane.mm_per_line * 1e3 / ticks_per_line as f64,
+        lane.offset,
+        cloth.shape().width,
+    )?;
+    let places = LanePlace::of_lanes(&[geometry])?;
+    let mut scorer = cloth.article.scorer(runtime)?;
+    table.time("Web::page: all behind the network", || {
+        let start = |place: &LanePlace| LaneStart {
+            place: *place,
+            mm_per_line: lane.mm_per_line,
+            judge: cloth.article.judge(0, lane.mm_per_cell_row()),
+        };
+        let mut web = Web::new(places.iter().map(start).collect());
+        let all = ordered(cloth, &mut scorer, &mut |_| {})?;
+        seconds(|| {
+            for ordered in all {
+                black_box(web.page(0, ordered)?);
+            }
+            black_box(web.last_page(|_| false)?);
+            web.ledger().check()
         })
     })
 }
