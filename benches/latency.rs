@@ -79,6 +79,7 @@ fn pass(cloth: &Cloth, m_per_min: f64, runtime: &Runtime) -> anyhow::Result<Stri
         article: &cloth.article,
         station: &cloth.station,
         scorers: scorers_of(&cloth.article, runtime, n_cores())?,
+        sources: vec![Box::new(Paced::new(woven, lines_per_s)?)],
     };
     let mut latencies_ms = Vec::new();
     let mut announce = |written: Written<'_>| {
@@ -91,8 +92,7 @@ fn pass(cloth: &Cloth, m_per_min: f64, runtime: &Runtime) -> anyhow::Result<Stri
             latencies_ms.push(latency.as_secs_f64() * 1e3);
         }
     };
-    let source = Box::new(Paced::new(woven, lines_per_s)?);
-    let (store, run) = inspect_roll(roll, source, folder.path(), &mut announce, &mut || {})?;
+    let (store, run) = inspect_roll(roll, folder.path(), &mut announce, &mut || {})?;
     let totals = store.coverage_totals(run)?;
     let seen = totals.inspected_um2 as f64;
     let missed = totals.gap_um2()? as f64;

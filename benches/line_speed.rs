@@ -12,7 +12,8 @@
 //! its clock starts. Frames are not decoded here; files are a bench of their own.
 //!
 //! The ratio is of wall clocks and only means something on a machine that does nothing else.
-//! Column `others` says how many cores other programs used meanwhile. Pixels per core-second
+//! Column `others` says how many cores other programs used meanwhile, `?` where the system does not
+//! tell; then the promise cannot be told either. Pixels per core-second
 //! count this program's processor time alone and bear some company; where the two disagree on
 //! a quiet machine, threads were waiting for each other.
 //!
@@ -20,10 +21,12 @@
 
 mod cloth;
 mod machine;
+#[allow(dead_code, reason = "the clock starts when all is ready")]
+mod roll;
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 use std::time::Instant;
 
@@ -32,13 +35,12 @@ use models::Scorer;
 use models::onnx::Runtime;
 use ndarray::Array3;
 use selvedge::fitting::scorers_of;
-use selvedge::inspect::{Inspection, inspect};
-use selvedge::shelf::Shelf;
+use selvedge::inspect::inspect;
 use selvedge::tiles::Work;
-use store::{Name, Store};
 
 use crate::cloth::Cloth;
 use crate::machine::{describe, n_cores};
+use crate::roll::{Roll, ready};
 
 /// Odd, so that there is a middle one. A single worker leaves the other cores to the line and
 /// spreads less.
@@ -84,18 +86,20 @@ fn main() -> anyhow::Result<()> {
         "others",
         "flaws"
     )?;
-    let (mut least, mut others) = (f64::INFINITY, 0.0_f64);
+    let (mut least, mut others) = (f64::INFINITY, Some(0.0_f64));
     for cloth in &cloths {
         let tiles = tiles_of(cloth)?;
         for &n_workers in &workers {
             let measured = measure(cloth, &tiles, n_workers, &runtime, folder.path())?;
             least = least.min(measured.ratio.median);
-            others = others.max(measured.n_others);
+            others = (others.zip(measured.n_others)).map(|(most, now)| most.max(now));
             writeln!(out, "{}", measured.row(cloth, n_workers))?;
             out.flush()?;
         }
     }
-    let verdict = if others > MOST_OTHERS {
+    let verdict = if others.is_none() {
+        "cannot be told, the system does not tell what others used"
+    } else if others > Some(MOST_OTHERS) {
         "cannot be told, others used the machine"
     } else if least >= PROMISED_RATIO {
         "kept"
@@ -133,8 +137,8 @@ struct Measured {
     ratio: Spread,
     line: Cost,
     bare: Cost,
-    /// Cores that other programs used meanwhile; 0 where the system does not tell.
-    n_others: f64,
+    /// Cores that other programs used meanwhile; `None` where the system does not tell.
+    n_others: Option<f64>,
     n_flaws: usize,
 }
 
@@ -169,14 +173,14 @@ fn measure(
         }
     }
     let all = || lines.iter().chain(&bares);
-    let others_s: f64 = all().map(|cost| cost.others_s).sum();
+    let others_s: Option<f64> = all().map(|cost| cost.others_s).sum();
     let wall_s: f64 = all().map(|cost| cost.wall_s).sum();
     let ratios = lines.iter().zip(&bares);
     Ok(Measured {
         ratio: Spread::of(ratios.map(|(line, bare)| bare.wall_s / line.wall_s)),
         line: Cost::median(&lines),
         bare: Cost::median(&bares),
-        n_others: others_s / wall_s,
+        n_others: others_s.map(|others_s| others_s / wall_s),
         n_flaws,
     })
 }
@@ -191,8 +195,9 @@ impl Measured {
             median,
             most,
         } = self.ratio;
+        let others = self.n_others.map_or("?".to_owned(), |n| format!("{n:.2}"));
         format!(
-            "{:<20}{n_workers:>8}{:>20}{:>16}{:>20}{m_per_min:>13.1}{:>8.2}{:>7}",
+            "{:<20}{n_workers:>8}{:>20}{:>16}{:>20}{m_per_min:>13.1}{others:>8}{:>7}",
             cloth.name,
             format!("{median:.3} ({least:.3}-{most:.3})"),
             format!("{line:.2} {bare:.2}"),
@@ -201,7 +206,6 @@ impl Measured {
                 n_mpx / self.line.cpu_s,
                 n_mpx / self.bare.cpu_s
             ),
-            self.n_others,
             self.n_flaws
         )
     }
@@ -215,23 +219,14 @@ fn line_pass(
     folder: &Path,
 ) -> anyhow::Result<(Cost, usize)> {
     let folder = tempfile::tempdir_in(folder)?;
-    let url = folder.path().join("selvedge.db");
-    let mut store = Store::open(&url.to_string_lossy())?;
-    let article = Name::new(&cloth.name)?;
-    store.ensure_article(&article)?;
-    Shelf::new(None, &url.to_string_lossy()).keep(&mut store, &article, &cloth.article)?;
-    let inspection = Inspection {
-        roll: Name::new("bench")?,
-        article,
-        model: &cloth.article,
+    let roll = Roll {
+        name: &cloth.name,
+        article: &cloth.article,
         station: &cloth.station,
-        sources: vec![cloth.source().into()],
         scorers: scorers_of(&cloth.article, runtime, n_workers)?,
-        runtime_version: runtime.version().to_owned(),
-        device: runtime.device().to_owned(),
-        begin: selvedge::resume::Begin::New,
-        stop: &AtomicBool::new(false),
+        sources: vec![cloth.source()],
     };
+    let (inspection, store) = ready(roll, folder.path())?;
     let clock = Clock::start();
     let (store, run) = inspect(inspection, store, &mut |_| {}, &mut || {})?;
     let cost = clock.stop();
@@ -293,8 +288,8 @@ struct Cost {
     wall_s: f64,
     /// Processor time of all threads.
     cpu_s: f64,
-    /// Processor time of other programs.
-    others_s: f64,
+    /// Processor time of other programs; `None` where the system does not tell.
+    others_s: Option<f64>,
 }
 
 impl Cost {
@@ -302,7 +297,9 @@ impl Cost {
         Self {
             wall_s: Spread::of(costs.iter().map(|cost| cost.wall_s)).median,
             cpu_s: Spread::of(costs.iter().map(|cost| cost.cpu_s)).median,
-            others_s: Spread::of(costs.iter().map(|cost| cost.others_s)).median,
+            others_s: (costs.iter().map(|cost| cost.others_s))
+                .collect::<Option<Vec<_>>>()
+                .map(|others| Spread::of(others.into_iter()).median),
         }
     }
 }
@@ -325,10 +322,11 @@ impl Clock {
     fn stop(self) -> Cost {
         let wall_s = self.since.elapsed().as_secs_f64();
         let cpu_s = cpu_s() - self.cpu_s;
+        let others_s = machine_s() - self.machine_s - cpu_s;
         Cost {
             wall_s,
             cpu_s,
-            others_s: (machine_s() - self.machine_s - cpu_s).max(0.0),
+            others_s: (!others_s.is_nan()).then(|| others_s.max(0.0)),
         }
     }
 }

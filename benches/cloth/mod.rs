@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! loom or strips ─▶ first part: taught through the library ─▶ Article
-//!                └▶ second part: bytes in memory ─▶ FromMemory ─▶ pool buffers
+//!                └▶ second part: Woven ─▶ pool buffers
 //! ```
 //!
 //! Nothing is woven or decoded while the clock runs; a frame costs one copy into a buffer of
@@ -11,13 +11,11 @@
 //! flaws.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, ensure};
 use camera::{
-    Beside, Captured, Description, FlawKind, Frame, FrameShape, Loom, LoomSettings, Pool, Source,
-    image_files, load_image,
+    Beside, Captured, FlawKind, FrameShape, ImageFolder, Loom, LoomSettings, Pool, Source, Woven,
+    image_files,
 };
 use image::{ExtendedColorType, save_buffer};
 use models::onnx::Runtime;
@@ -45,8 +43,7 @@ pub(crate) struct Cloth {
     pub(crate) article: Article,
     /// Scale and light.
     pub(crate) station: Station,
-    exposures: Arc<[Box<[u8]>]>,
-    description: Description,
+    woven: Woven,
 }
 
 impl Cloth {
@@ -84,20 +81,15 @@ impl Cloth {
         std::fs::create_dir_all(&taught)?;
         let mut loom = Loom::new(settings)?;
         let pool = Pool::new(1, loom.description().shape.n_bytes());
-        let mut exposures = Vec::new();
-        while let Some(captured) = loom.next(&pool)? {
-            let Captured::Frame(frame) = captured else {
-                continue;
+        for nth in 0..n_taught {
+            let Some(Captured::Frame(frame)) = loom.next(&pool)? else {
+                anyhow::bail!("the loom gave {nth} frames, expected {n_taught} to teach on");
             };
-            if frame.sequence < n_taught {
-                let file = taught.join(format!("{:04}.png", frame.sequence));
-                save_buffer(file, frame.bytes(), width, height, ExtendedColorType::L8)?;
-            } else {
-                exposures.push(frame.bytes().into());
-            }
+            let file = taught.join(format!("{nth:04}.png"));
+            save_buffer(file, frame.bytes(), width, height, ExtendedColorType::L8)?;
         }
-        let shape = loom.description().shape;
-        Self::taught(name, &taught, exposures, (shape, true), runtime)
+        let woven = Woven::of(&mut loom, n_frames as usize)?;
+        Self::taught(name, &taught, woven, runtime)
     }
 
     /// Strips of real cloth, `aitex/02/good` in the folder that `SELVEDGE_CLOTH` names: taught
@@ -109,35 +101,20 @@ impl Cloth {
         let Some(data) = std::env::var_os("SELVEDGE_CLOTH") else {
             return Ok(None);
         };
-        let files = image_files(&Path::new(&data).join("aitex/02/good"))?;
+        let good = Path::new(&data).join("aitex/02/good");
         let taught = folder.join("strips");
         std::fs::create_dir_all(&taught)?;
-        let mut exposures: Vec<Box<[u8]>> = Vec::new();
-        let mut shape: Option<FrameShape> = None;
-        for (index, file) in files.iter().enumerate() {
-            let frame = load_image(file)?;
-            let (found, expected) = (frame.shape(), *shape.get_or_insert(frame.shape()));
-            ensure!(
-                found == expected,
-                "{file:?} is {found:?}, expected {expected:?}"
-            );
-            exposures.push(frame.bytes().into());
-            if index < N_TAUGHT_STRIPS {
-                std::fs::copy(file, taught.join(file.file_name().unwrap_or_default()))?;
-            }
+        for file in image_files(&good)?.iter().take(N_TAUGHT_STRIPS) {
+            std::fs::copy(file, taught.join(file.file_name().unwrap_or_default()))?;
         }
-        let shape = shape.context("a folder of images holds none")?;
+        let mut strips = ImageFolder::open(&good, 0)?;
+        let woven = Woven::of(&mut strips, usize::MAX)?;
+        let shape = woven.description().shape;
         let name = format!("strips {} x {}", shape.width, shape.height);
-        Self::taught(name, &taught, exposures, (shape, false), runtime).map(Some)
+        Self::taught(name, &taught, woven, runtime).map(Some)
     }
 
-    fn taught(
-        name: String,
-        good: &Path,
-        exposures: Vec<Box<[u8]>>,
-        (shape, continuous): (FrameShape, bool),
-        runtime: &Runtime,
-    ) -> anyhow::Result<Self> {
+    fn taught(name: String, good: &Path, woven: Woven, runtime: &Runtime) -> anyhow::Result<Self> {
         let station = Station::at_scale(LOOM_MM_PER_PX)?;
         let teaching = Teaching {
             article: &name,
@@ -153,28 +130,16 @@ impl Cloth {
         std::fs::create_dir_all(&models)?;
         let taught = teach(&teaching, &models, &mut |_, _| ())?;
         Ok(Self {
-            description: Description {
-                name: name.clone(),
-                shape,
-                ticks_per_line: 1,
-                n_frames: Some(exposures.len() as u64),
-                live: false,
-                continuous,
-            },
             name,
             article: taught.article,
             station,
-            exposures: exposures.into(),
+            woven,
         })
     }
 
     /// The frames, from the first on.
     pub(crate) fn source(&self) -> Box<dyn Source> {
-        Box::new(FromMemory {
-            exposures: Arc::clone(&self.exposures),
-            description: self.description.clone(),
-            next: 0,
-        })
+        Box::new(self.woven.clone())
     }
 
     /// A tiler as the line has one.
@@ -182,19 +147,20 @@ impl Cloth {
     /// # Errors
     /// When the passport's flat field is damaged.
     pub(crate) fn tiler(&self) -> anyhow::Result<Tiler> {
-        let joints = Joints::of(self.source().description());
+        let joints = Joints::of(self.woven.description());
         let correction = correction_for(&self.article, &self.station, 0, joints)?;
         Ok(Tiler::new(0, correction))
     }
 
     /// Shape of the frames.
     pub(crate) fn shape(&self) -> FrameShape {
-        self.description.shape
+        self.woven.description().shape
     }
 
     /// Number of frames.
     pub(crate) fn n_frames(&self) -> usize {
-        self.exposures.len()
+        // A round of frames in memory has as many as there are.
+        self.woven.description().n_frames.unwrap_or(0) as usize
     }
 
     /// Pixels of all frames, in millions: table beside the cloth counts, because it passes the
@@ -203,35 +169,5 @@ impl Cloth {
         let shape = self.shape();
         let per_frame = f64::from(shape.width) * f64::from(shape.height);
         per_frame * self.n_frames() as f64 / 1e6
-    }
-}
-
-/// Hands out frames that lie in memory.
-struct FromMemory {
-    exposures: Arc<[Box<[u8]>]>,
-    description: Description,
-    next: usize,
-}
-
-impl Source for FromMemory {
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, camera::CameraError> {
-        let Some(bytes) = self.exposures.get(self.next) else {
-            return Ok(None);
-        };
-        let Some(mut buffer) = pool.take() else {
-            return Ok(None);
-        };
-        buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        let shape = self.description.shape;
-        let height = i64::from(shape.height);
-        let first = self.next as i64 * height;
-        let sequence = self.next as u64;
-        self.next += 1;
-        let frame = Frame::new(0, sequence, first..first + height, shape, buffer)?;
-        Ok(Some(Captured::Frame(frame)))
     }
 }

@@ -1,6 +1,6 @@
 //! One roll of frames from memory through the whole line into a store on the disk.
 //!
-//! What benches that ask for more than speed have in common; the folder holds the store and is
+//! What the benches of the whole line have in common; the folder holds the store and is
 //! the caller's.
 
 use std::path::Path;
@@ -24,19 +24,19 @@ pub(crate) struct Roll<'a> {
     pub(crate) station: &'a Station,
     /// One per worker.
     pub(crate) scorers: Vec<Box<dyn Scorer>>,
+    /// The lanes, from the left.
+    pub(crate) sources: Vec<Box<dyn Source>>,
 }
 
-/// Inspects all of `source` into a new store in `folder`.
+/// Nobody stops a bench.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// A new store in `folder`, and all that its one roll is inspected with: what is needed once,
+/// however long the roll.
 ///
 /// # Errors
-/// What the line or the store say.
-pub(crate) fn inspect_roll(
-    roll: Roll<'_>,
-    source: Box<dyn Source>,
-    folder: &Path,
-    announce: &mut (dyn FnMut(Written<'_>) + Send),
-    progress: &mut dyn FnMut(),
-) -> anyhow::Result<(Store, RunId)> {
+/// What the store or the shelf say.
+pub(crate) fn ready<'a>(roll: Roll<'a>, folder: &Path) -> anyhow::Result<(Inspection<'a>, Store)> {
     let url = folder.join("selvedge.db");
     let mut store = Store::open(&url.to_string_lossy())?;
     let article = Name::new(roll.name)?;
@@ -47,12 +47,26 @@ pub(crate) fn inspect_roll(
         article,
         model: roll.article,
         station: roll.station,
-        sources: vec![source.into()],
+        sources: roll.sources.into_iter().map(Into::into).collect(),
         scorers: roll.scorers,
         runtime_version: String::new(),
         device: String::new(),
         begin: selvedge::resume::Begin::New,
-        stop: &AtomicBool::new(false),
+        stop: &STOP,
     };
+    Ok((inspection, store))
+}
+
+/// Inspects the roll into a new store in `folder`.
+///
+/// # Errors
+/// What the line or the store say.
+pub(crate) fn inspect_roll(
+    roll: Roll<'_>,
+    folder: &Path,
+    announce: &mut (dyn FnMut(Written<'_>) + Send),
+    progress: &mut dyn FnMut(),
+) -> anyhow::Result<(Store, RunId)> {
+    let (inspection, store) = ready(roll, folder)?;
     inspect(inspection, store, announce, progress)
 }
