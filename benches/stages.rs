@@ -222,12 +222,9 @@ fn ordered(
         let scored = match numbered.item {
             Work::Tile(tile) => {
                 look(&tile.pixels);
-                Scored::Patch(Patch {
-                    features: scorer.features(tile.pixels.view())?,
-                    kept: tile.place.kept,
-                    row: tile.place.row,
-                    col: tile.place.col,
-                })
+                let features = scorer.features(tile.pixels.view())?;
+                let place = tile.place;
+                Scored::Patch(Patch::new(features, place.kept, place.row, place.col))
             }
             Work::Frame(head) => Scored::Frame(head),
             Work::Missed(missed) => Scored::Missed(missed),

@@ -341,23 +341,16 @@ fn sums(block: &Block) -> Sums {
     let mut counts = vec![0.0; block.cols];
     for patch in &block.patches {
         let (in_patch, in_block) = patch.columns(&block.judged);
-        let width = patch.features.shape()[2];
         for count in &mut counts[in_block.clone()] {
             *count += patch.kept.rows.len() as f32;
         }
-        for k in 0..n_features {
-            let plane = patch.features.plane(k);
-            let mut sums = values.row_mut(k);
-            let sums = &mut sums
-                .as_slice_mut()
-                .expect("rows of an owned array are contiguous")[in_block.clone()];
-            for row in patch.kept.rows.clone() {
-                let from = &plane[row * width..][in_patch.clone()];
-                for (sum, value) in sums.iter_mut().zip(from) {
-                    *sum += value;
-                }
-            }
-        }
+        let shift = patch.kept.cols.start;
+        let kept = patch.sums.slice(ndarray::s![
+            ..,
+            in_patch.start - shift..in_patch.end - shift
+        ]);
+        let mut sums = values.slice_mut(ndarray::s![.., in_block]);
+        sums += &kept;
     }
     Sums {
         values,

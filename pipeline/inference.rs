@@ -65,16 +65,12 @@ pub fn score_tiles(
 fn score(scorer: &mut dyn Scorer, tile: &Tile) -> Scored {
     let TilePlace { kept, row, col } = tile.place.clone();
     // A scorer holds no state from tile to tile that a panic could leave half changed.
-    let features = catch_unwind(AssertUnwindSafe(|| usable_features(scorer, tile)));
-    let problem = match features {
-        Ok(Ok(features)) => {
-            return Scored::Patch(Patch {
-                features,
-                kept,
-                row,
-                col,
-            });
-        }
+    let patch = catch_unwind(AssertUnwindSafe(|| {
+        let features = usable_features(scorer, tile)?;
+        Ok(Patch::new(features, kept, row, col))
+    }));
+    let problem = match patch {
+        Ok(Ok(patch)) => return Scored::Patch(patch),
         Ok(Err(problem)) => problem,
         Err(panic) => format!("the worker panicked: {}", message_of(&*panic)),
     };

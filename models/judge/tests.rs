@@ -54,14 +54,12 @@ fn block(features: &Array3<f32>, cuts: &[usize], continues: bool) -> Block {
         continues,
         patches: edges
             .windows(2)
-            .map(|edge| Patch {
-                features: Features::from_array(features.clone()),
-                kept: Kept {
+            .map(|edge| {
+                let kept = Kept {
                     rows: 0..ROWS,
                     cols: edge[0]..edge[1],
-                },
-                row: 0,
-                col: edge[0],
+                };
+                Patch::new(Features::from_array(features.clone()), kept, 0, edge[0])
             })
             .collect(),
     }
