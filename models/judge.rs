@@ -11,13 +11,14 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2};
 
 use crate::columns::Usual;
 use crate::features::{Block, Rim};
 use crate::passport::{Judgement, ReferenceSettings};
 use crate::pattern::Pattern;
-use crate::reference::{Beyond, Cell, Grown, Reference, Window, half_kernel, smoothed};
+use crate::reference::{Grown, Reference, UnusualCell, Window};
+use crate::smoothing::{Beyond, add_pairs, half_kernel, smooth_into};
 
 /// Score from which a cell is not usual cloth, though it need not be a flaw by itself: it is
 /// not learned from, and belongs to a flaw that it is connected with.
@@ -118,12 +119,35 @@ impl Judge {
             });
         }
         self.window
-            .remember(block, reference, |row, col| Cell::of(scores[[row, col]]));
+            .remember(block, reference, &unusual_cells(&scores));
         ScoreMap {
             scores,
             judged: block.judged.clone(),
         }
     }
+}
+
+/// The cells of a map that are not usual, row by row.
+fn unusual_cells(scores: &Array2<f32>) -> Vec<UnusualCell> {
+    let mut cells = Vec::new();
+    for (row, scores) in scores.outer_iter().enumerate() {
+        // Most rows have none, and counting takes many cells at once.
+        let n = scores.iter().filter(|score| **score >= UNUSUAL).count();
+        if n == 0 {
+            continue;
+        }
+        let of_row = scores.iter().enumerate();
+        cells.extend(
+            of_row
+                .filter(|(_, score)| **score >= UNUSUAL)
+                .map(|(col, score)| UnusualCell {
+                    row,
+                    col,
+                    is_flagged: *score > 1.0,
+                }),
+        );
+    }
+    cells
 }
 
 /// A column that is far from what it should look like is so in each row that stands out at least
@@ -136,15 +160,32 @@ const STANDS_OUT: f32 = 2.0;
 fn raise_lines(scores: &mut Array2<f32>, reference: &Reference, threshold: Option<f32>) {
     let lines = along_lines(scores);
     let by_threshold = threshold.map_or(0.0, |threshold| 1.0 / threshold);
-    for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
+    // What is not known is no line.
+    let most: Vec<f32> = reference
+        .is_known
+        .iter()
+        .map(|is_known| {
+            if *is_known {
+                f32::INFINITY
+            } else {
+                f32::NEG_INFINITY
+            }
+        })
+        .collect();
+    for (mut scores, lines) in scores.outer_iter_mut().zip(lines.outer_iter()) {
+        for ((score, line), most) in scores.iter_mut().zip(lines).zip(&most) {
+            *score = score.max((line * by_threshold).max(0.0).min(*most));
+        }
+    }
+    for (col, far) in reference.far.iter().enumerate() {
+        if *far <= 0.0 || !reference.is_known[col] {
+            continue;
+        }
         let lines = lines.column(col);
-        let far = reference.far[col];
         let usual = lines.mean().filter(|usual| *usual > 0.0);
         let by_far = usual.map_or(0.0, |usual| STANDS_OUT * far / usual);
-        let mut column = scores.column_mut(col);
-        column.zip_mut_with(&lines, |score, line| {
-            let as_far = (line * by_far).min(far);
-            *score = score.max(line * by_threshold).max(as_far);
+        scores.column_mut(col).zip_mut_with(&lines, |score, line| {
+            *score = score.max((line * by_far).min(*far));
         });
     }
 }
@@ -178,34 +219,29 @@ pub(crate) fn even(
         .clone()
         .map(|col| usual.of(block.cols, col))
         .collect();
-    let across: Vec<Vec<f32>> = distances
-        .values
-        .axis_iter(Axis(0))
-        .map(|row| {
-            let taken_off: Vec<f32> = row
-                .iter()
-                .skip(judged.start)
-                .zip(&usual)
-                .map(|(distance, usual)| distance - usual)
-                .collect();
-            smoothed(&taken_off, &kernel, Beyond::Nearest)
-        })
-        .collect();
+    let n_rows = distances.values.nrows();
+    let mut across = vec![0.0; n_rows * n];
+    let (mut taken_off, mut padded) = (vec![0.0; n], Vec::new());
+    for (row, distances) in distances.values.outer_iter().enumerate() {
+        let distances = distances.into_iter().skip(judged.start);
+        for ((to, distance), usual) in taken_off.iter_mut().zip(distances).zip(&usual) {
+            *to = distance - usual;
+        }
+        let to = &mut across[row * n..][..n];
+        smooth_into(to, &taken_off, &kernel, Beyond::Nearest, &mut padded);
+    }
+    let last = n_rows.saturating_sub(1);
     let mut out = Array2::zeros((block.rows, block.cols));
-    let last = across.len().saturating_sub(1);
-    for (row, mut to) in out.axis_iter_mut(Axis(0)).enumerate() {
+    for (row, mut to) in out.outer_iter_mut().enumerate() {
         let to = &mut to
             .as_slice_mut()
             .expect("rows of an owned array are contiguous")[judged.clone()];
         let centre = row + distances.above;
-        for (distance, weight) in kernel.iter().enumerate() {
-            let before = &across[centre.saturating_sub(distance)];
-            let behind = &across[(centre + distance).min(last)];
-            let weight = if distance == 0 { weight / 2.0 } else { *weight };
-            for i in 0..n {
-                to[i] += weight * (before[i] + behind[i]);
-            }
-        }
+        let line = |row: usize| &across[row * n..][..n];
+        add_pairs(to, &kernel, |distance| {
+            let before = line(centre.saturating_sub(distance));
+            (before, line((centre + distance).min(last)))
+        });
     }
     out
 }
@@ -227,19 +263,26 @@ pub(crate) fn along_lines(scores: &Array2<f32>) -> Array2<f32> {
 
 /// Columns under a kernel; at the map's ends it is cut off and made whole again.
 fn smoothed_along(values: &Array2<f32>, half: &[f32]) -> Array2<f32> {
-    let n_rows = values.nrows();
-    let mut out = Array2::zeros(values.dim());
+    let (n_rows, n) = values.dim();
+    let mut out = Array2::zeros((n_rows, n));
+    let nothing = vec![0.0; n];
+    let values = values
+        .as_slice()
+        .expect("an owned array in standard layout");
+    let line = |row: Option<usize>| match row {
+        Some(row) if row < n_rows => &values[row * n..][..n],
+        _ => &nothing[..],
+    };
     for (row, mut to) in out.outer_iter_mut().enumerate() {
-        let mut whole = 0.0;
-        for (distance, weight) in half.iter().enumerate() {
-            let before = row.checked_sub(distance);
-            let behind = (distance > 0 && row + distance < n_rows).then_some(row + distance);
-            for from in [before, behind].into_iter().flatten() {
-                whole += weight;
-                to.scaled_add(*weight, &values.row(from));
-            }
-        }
-        to.mapv_inplace(|sum| sum / whole);
+        let to = to
+            .as_slice_mut()
+            .expect("rows of an owned array are contiguous");
+        add_pairs(to, half, |distance| {
+            (line(row.checked_sub(distance)), line(Some(row + distance)))
+        });
+        let within = |beyond: usize| half.iter().take(beyond).sum::<f32>();
+        let whole = within(row + 1) + within(n_rows - row) - half[0];
+        to.iter_mut().for_each(|sum| *sum /= whole);
     }
     out
 }
@@ -252,14 +295,16 @@ pub(crate) fn relate_to_rims(scores: &mut Array2<f32>, block: &Block, judgement:
     let above = side_profile(block.above, &[], &judgement.mirror);
     let below = side_profile(block.below, &[], &judgement.mirror);
     let at = |profile: &[f32], distance: usize| profile.get(distance).copied().unwrap_or(1.0);
-    let reach = left.len().max(right.len());
+    let reach = left.len().max(right.len()).min(judged.len());
     for row in 0..rows {
         let along = at(above, row).max(at(below, rows - 1 - row));
-        let is_near = |col: usize| col - judged.start < reach || judged.end - 1 - col < reach;
-        for col in judged.clone() {
-            if along <= 1.0 && !is_near(col) {
-                continue;
-            }
+        let (near_left, near_right) = if along <= 1.0 {
+            let right = (judged.end - reach).max(judged.start + reach);
+            (judged.start..judged.start + reach, right..judged.end)
+        } else {
+            (judged.clone(), judged.end..judged.end)
+        };
+        for col in near_left.chain(near_right) {
             let usual = along
                 .max(at(left, col - judged.start))
                 .max(at(right, judged.end - 1 - col));

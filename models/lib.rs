@@ -22,6 +22,7 @@ mod judge;
 mod passport;
 mod pattern;
 mod reference;
+mod smoothing;
 pub mod teach;
 mod texture;
 mod threshold;

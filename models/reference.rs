@@ -22,7 +22,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView1, ArrayView2};
 
 use crate::features::{Block, Patch, Rim};
-use crate::judge::UNUSUAL;
+use crate::smoothing::{Beyond, half_kernel, smooth_into};
 
 pub(crate) use self::window::Window;
 
@@ -33,15 +33,15 @@ const RIM_COLUMNS: usize = 8;
 /// Share of the good cloth in which a column must have been seen to be known from it.
 const KNOWN_SHARE: f32 = 0.75;
 
-/// What a cell turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Cell {
-    /// Like its column's reference.
-    Usual,
-    /// Near the threshold: not learned from.
-    Unusual,
-    /// Above it.
-    Flagged,
+/// A cell that is not like its column's reference, and so not learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnusualCell {
+    /// Row of the block.
+    pub(crate) row: usize,
+    /// Column of the block.
+    pub(crate) col: usize,
+    /// Whether it is above the threshold, and not merely near it.
+    pub(crate) is_flagged: bool,
 }
 
 /// Sums over rows, per feature and column.
@@ -65,19 +65,6 @@ pub(crate) struct Reference {
     /// How often the start threshold columns without a past are from what they should look like,
     /// where it is more than once; else zero.
     pub(crate) far: Vec<f32>,
-}
-
-impl Cell {
-    /// What a score says of its cell.
-    pub(crate) fn of(score: f32) -> Self {
-        if score > 1.0 {
-            Cell::Flagged
-        } else if score >= UNUSUAL {
-            Cell::Unusual
-        } else {
-            Cell::Usual
-        }
-    }
 }
 
 impl Sums {
@@ -359,91 +346,58 @@ fn sums(block: &Block) -> Sums {
     }
 }
 
+/// Takes those of `cells` that `patch` keeps off the sums, but for the columns that are `out` as
+/// a whole.
 fn leave_out(
     patch: &Patch,
     judged: &Range<usize>,
     own: &mut Sums,
-    is_out: &impl Fn(usize, usize) -> bool,
+    (cells, out): (&[UnusualCell], &[bool]),
 ) {
     let (in_patch, in_block) = patch.columns(judged);
     let width = patch.features.shape()[2];
-    for (offset, row) in patch.kept.rows.clone().enumerate() {
-        for (from, to) in in_patch.clone().zip(in_block.clone()) {
-            if !is_out(patch.row + offset, to) {
-                continue;
-            }
-            own.counts[to] -= 1.0;
-            for k in 0..own.values.nrows() {
-                own.values[[k, to]] -= patch.features.plane(k)[row * width + from];
-            }
+    let in_rows = patch.row..patch.row + patch.kept.rows.len();
+    let is_kept = |cell: &&UnusualCell| {
+        in_rows.contains(&cell.row) && in_block.contains(&cell.col) && !out[cell.col]
+    };
+    for cell in cells.iter().filter(is_kept) {
+        let row = cell.row - patch.row + patch.kept.rows.start;
+        let from = row * width + cell.col - in_block.start + in_patch.start;
+        own.counts[cell.col] -= 1.0;
+        for (k, mut sums) in own.values.outer_iter_mut().enumerate() {
+            sums[cell.col] -= patch.features.plane(k)[from];
         }
     }
 }
 
 fn smoothed_mean(total: &Sums, judged: &Range<usize>, smooth_cells: f32) -> Array2<f32> {
     let kernel = half_kernel(smooth_cells);
-    let counts = smoothed(&total.counts[judged.clone()], &kernel, Beyond::Nothing);
+    let n = judged.len();
+    let (mut counts, mut smooth, mut padded) = (vec![0.0; n], vec![0.0; n], Vec::new());
+    let mut smooth_judged = |to: &mut [f32], from: &[f32]| {
+        smooth_into(
+            to,
+            &from[judged.clone()],
+            &kernel,
+            Beyond::Nothing,
+            &mut padded,
+        );
+    };
+    smooth_judged(&mut counts, &total.counts);
     let mut mean = Array2::zeros(total.values.dim());
-    for (sums, mut means) in total.values.rows().into_iter().zip(mean.rows_mut()) {
-        let sums = &sums
-            .as_slice()
-            .expect("rows of an owned array are contiguous")[judged.clone()];
-        let sums = smoothed(sums, &kernel, Beyond::Nothing);
-        for ((mean, sum), count) in means.iter_mut().skip(judged.start).zip(&sums).zip(&counts) {
+    for (sums, mut means) in total.values.outer_iter().zip(mean.outer_iter_mut()) {
+        let sums = sums
+            .to_slice()
+            .expect("rows of an owned array are contiguous");
+        smooth_judged(&mut smooth, sums);
+        for ((mean, sum), count) in means
+            .iter_mut()
+            .skip(judged.start)
+            .zip(&smooth)
+            .zip(&counts)
+        {
             *mean = if *count > 0.5 { sum / count } else { 0.0 };
         }
     }
     mean
-}
-
-/// What a smoothing finds beyond the end of its row.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beyond {
-    /// Zeros: for sums, whose counts are smoothed alike.
-    Nothing,
-    /// The last value again.
-    Nearest,
-}
-
-/// One half of a Gaussian kernel, its centre first, normalised to a sum of one over both
-/// halves; cut at three standard deviations.
-pub(crate) fn half_kernel(sigma: f32) -> Vec<f32> {
-    let radius = (3.0 * sigma).ceil() as usize;
-    let mut half: Vec<f32> = (0..=radius)
-        .map(|distance| (-0.5 * (distance as f32 / sigma.max(1e-3)).powi(2)).exp())
-        .collect();
-    let sum = 2.0 * half.iter().sum::<f32>() - half[0];
-    for weight in &mut half {
-        *weight /= sum;
-    }
-    half
-}
-
-/// `values` under a symmetric kernel given by its half.
-pub(crate) fn smoothed(values: &[f32], half: &[f32], beyond: Beyond) -> Vec<f32> {
-    let radius = half.len() - 1;
-    let (Some(first), Some(last)) = (values.first(), values.last()) else {
-        return Vec::new();
-    };
-    let (first, last) = match beyond {
-        Beyond::Nothing => (0.0, 0.0),
-        Beyond::Nearest => (*first, *last),
-    };
-    let mut padded = Vec::with_capacity(values.len() + 2 * radius);
-    padded.extend(std::iter::repeat_n(first, radius));
-    padded.extend_from_slice(values);
-    padded.extend(std::iter::repeat_n(last, radius));
-    let n = values.len();
-    let mut out: Vec<f32> = padded[radius..radius + n]
-        .iter()
-        .map(|v| v * half[0])
-        .collect();
-    for (distance, weight) in half.iter().enumerate().skip(1) {
-        let before = &padded[radius - distance..][..n];
-        let behind = &padded[radius + distance..][..n];
-        for ((sum, left), right) in out.iter_mut().zip(before).zip(behind) {
-            *sum += weight * (left + right);
-        }
-    }
-    out
 }

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1};
 
-use super::{Cell, Reference, Sums, leave_out, smoothed_mean, sums, without_rims};
+use super::{Reference, Sums, UnusualCell, leave_out, smoothed_mean, sums, without_rims};
 use crate::features::Block;
 use crate::passport::StartThreshold;
 use crate::pattern::Pattern;
@@ -200,14 +200,13 @@ impl Window {
         self.away(col, distance, threshold.for_rows(own.rows))
     }
 
-    /// Remembers a block for those that follow, without the cells that are not usual; a column
-    /// in which they run on is left out whole. Of a block without patches there is nothing to
-    /// remember.
+    /// Remembers a block for those that follow, without its `unusual` cells; a column in which
+    /// they run on is left out whole. Of a block without patches there is nothing to remember.
     pub(crate) fn remember(
         &mut self,
         block: &Block,
         reference: Reference,
-        cell: impl Fn(usize, usize) -> Cell,
+        unusual: &[UnusualCell],
     ) {
         if !block.continues {
             self.clear();
@@ -218,28 +217,22 @@ impl Window {
         self.keep_known(&reference);
         self.was_far = reference.far.iter().map(|far| *far > 0.0).collect();
         let mut own = reference.own;
-        let is_running: Vec<bool> = reference
-            .is_known
-            .iter()
-            .enumerate()
-            .map(|(col, is_known)| {
-                // A column that is not known yet and merely odd, such as a dying sensor's, must
-                // get to be known; one that is flagged must not.
-                let least = if *is_known {
-                    Cell::Unusual
-                } else {
-                    Cell::Flagged
-                };
-                let n = (0..block.rows)
-                    .filter(|row| cell(*row, col) >= least)
-                    .count();
-                n as f32 > RUNNING_SHARE * block.rows as f32
-            })
-            .collect();
-        for patch in &block.patches {
-            leave_out(patch, &block.judged, &mut own, &|row, col| {
-                is_running[col] || cell(row, col) >= Cell::Unusual
-            });
+        if !unusual.is_empty() {
+            let mut n_running = vec![0_usize; block.cols];
+            // A column that is not known yet and merely odd, such as a dying sensor's, must get
+            // to be known; one that is flagged must not.
+            let runs = |cell: &&UnusualCell| cell.is_flagged || reference.is_known[cell.col];
+            for cell in unusual.iter().filter(runs) {
+                n_running[cell.col] += 1;
+            }
+            let is_running: Vec<bool> = n_running
+                .iter()
+                .map(|n| *n as f32 > RUNNING_SHARE * block.rows as f32)
+                .collect();
+            for patch in &block.patches {
+                leave_out(patch, &block.judged, &mut own, (unusual, &is_running));
+            }
+            own.forget(&is_running);
         }
         self.past.push_front(own);
         let (mut rows, mut n) = (0, 0);
@@ -266,12 +259,7 @@ impl Window {
         let last = match self.last_known.take().filter(fits) {
             Some(mut last) => {
                 last.follow(reference);
-                for (col, _) in reference.is_known.iter().enumerate().filter(|(_, is)| **is) {
-                    last.values
-                        .column_mut(col)
-                        .assign(&reference.values.column(col));
-                    last.has[col] = true;
-                }
+                last.take_over(reference);
                 last
             }
             None => LastKnown {
@@ -290,6 +278,19 @@ impl LastKnown {
 }
 
 impl LastKnown {
+    /// Takes over the columns that are known.
+    fn take_over(&mut self, reference: &Reference) {
+        let rows = self.values.outer_iter_mut();
+        for (mut last, now) in rows.zip(reference.values.outer_iter()) {
+            for ((last, now), is_known) in last.iter_mut().zip(now).zip(&reference.is_known) {
+                *last = if *is_known { *now } else { *last };
+            }
+        }
+        for (has, is_known) in self.has.iter_mut().zip(&reference.is_known) {
+            *has |= is_known;
+        }
+    }
+
     /// Moves what columns were when they were last known by as much as those around them moved
     /// since the block before: lamps drift and cloth wanders while a flaw runs.
     fn follow(&mut self, reference: &Reference) {

@@ -9,7 +9,8 @@ use crate::features::{Block, Rim};
 use crate::judge::{along_lines, even, relate_to_rims};
 use crate::passport::{Evidence, Judgement, StartThreshold};
 use crate::pattern::{Against, Pattern};
-use crate::reference::{Beyond, Cell, Grown, Window, half_kernel, smoothed, without_rims};
+use crate::reference::{Grown, Window, without_rims};
+use crate::smoothing::{Beyond, half_kernel, smooth_into};
 use crate::threshold::{FalseAlarms, fit_threshold};
 
 /// Standard deviation of the score's smoothing, in cells. A flaw of 4 to 8 px spreads over
@@ -139,7 +140,7 @@ impl Rehearsal {
         self.taught_distances
             .push(quantile(&mut taught, TAUGHT_QUANTILE));
         let is_known = reference.is_known.contains(&true);
-        window.remember(block, reference, |_, _| Cell::Usual);
+        window.remember(block, reference, &[]);
         let rows = block.rows;
         self.heard.push(Heard {
             lane,
@@ -294,7 +295,15 @@ fn usual_distances(heard: &[Heard], n_lanes: usize) -> (Vec<Vec<f32>>, f32) {
                 }
             })
             .collect();
-        smoothed(&usual, &kernel, Beyond::Nearest)
+        let mut smooth = vec![0.0; usual.len()];
+        smooth_into(
+            &mut smooth,
+            &usual,
+            &kernel,
+            Beyond::Nearest,
+            &mut Vec::new(),
+        );
+        smooth
     });
     (usual.collect(), elsewhere)
 }
