@@ -141,7 +141,9 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::{Buffer, Channels, Depth, Description, Frame, FrameShape, Loom, LoomSettings};
+    use crate::{
+        Buffer, Channels, Depth, Description, Frame, FrameShape, Loom, LoomSettings, TicksFrom,
+    };
 
     /// Hands out what it was given.
     struct Given(Description, VecDeque<Captured>);
@@ -171,6 +173,7 @@ mod tests {
             name: "given".to_owned(),
             shape,
             ticks_per_line: 1,
+            ticks: TicksFrom::Nominal,
             n_frames: None,
             live: true,
             continuous: false,

@@ -67,6 +67,8 @@ pub enum LostReason {
     CameraLost,
     /// The frame came, and nobody was ready for it.
     Overload,
+    /// How far the cloth ran here cannot be told; its ticks only mark the place.
+    UnknownLength,
 }
 
 /// Samples per pixel. Alpha never gets here: it is dropped on decoding.

@@ -27,6 +27,7 @@ use std::time::SystemTime;
 use self::decode::{Decoder, Refusal};
 use crate::{
     Buffer, CameraError, Captured, Description, Frame, FrameShape, Lost, LostReason, Pool, Source,
+    TicksFrom,
 };
 
 /// A source over image files.
@@ -81,6 +82,7 @@ impl ImageFolder {
             name: path.display().to_string(),
             shape,
             ticks_per_line: 1,
+            ticks: TicksFrom::Nominal,
             n_frames: Some(files.len() as u64),
             live: false,
             continuous: false,

@@ -71,8 +71,10 @@ pub struct Description {
     /// Shape of the frames. A frame may be lower (a last, shorter block), never higher
     /// and never of another width, channel count or depth.
     pub shape: FrameShape,
-    /// Encoder ticks from one line to the next.
+    /// Ticks from one line to the next.
     pub ticks_per_line: i64,
+    /// What counts the ticks.
+    pub ticks: TicksFrom,
     /// Number of exposures from first to last, lost ones included, where it is known.
     pub n_frames: Option<u64>,
     /// True where exposures come whether or not anyone is ready for them.
@@ -81,6 +83,15 @@ pub struct Description {
     /// block of a line-scan camera, as long as sequence numbers and ticks do. False where
     /// pictures may have been taken anywhere.
     pub continuous: bool,
+}
+
+/// What a source's ticks were counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicksFrom {
+    /// An encoder on the web: ticks say how far the cloth ran.
+    Encoder,
+    /// Nobody: lines are numbered on from exposure to exposure, as if the cloth ran on evenly.
+    Nominal,
 }
 
 /// Why a source cannot be opened, or ended before its time.

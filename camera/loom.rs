@@ -38,7 +38,7 @@ use self::speed::Course;
 use self::weave::Cloth;
 use crate::{
     CameraError, Captured, Channels, Depth, Description, Frame, FrameShape, Lost, LostReason, Pool,
-    Source,
+    Source, TicksFrom,
 };
 
 /// A source of simulated cloth.
@@ -112,6 +112,7 @@ impl Loom {
             name: format!("loom:{}", settings.seed),
             shape,
             ticks_per_line: course.ticks_per_line(),
+            ticks: TicksFrom::Encoder,
             n_frames: settings.n_frames,
             live: false,
             continuous: true,

@@ -184,7 +184,7 @@ fn judge_folder(
     progress: &mut dyn FnMut(Label, u64),
 ) -> anyhow::Result<()> {
     let model = evaluation.model;
-    let source = LooseImages::open(folder)?;
+    let source = LooseImages::open(folder, 0)?;
     let files = source.files().to_vec();
     let n_files = files.len() as u64;
     let mut judge = model.judge_alone(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());

@@ -15,12 +15,12 @@ use anyhow::{Context, bail, ensure};
 use calibration::mm_from_um;
 use camera::{
     Captured, Description, ImageFolder, LaneView, Loom, LoomSettings, LoomWeb, Lost, LostReason,
-    Pool, Source, Stream, StreamAddress, StreamSettings, VideoFile, claims_to_be_video,
+    Pool, Source, Stream, StreamAddress, StreamSettings, TicksFrom, VideoFile, claims_to_be_video,
     image_files, load_image,
 };
 
 use crate::config::{Lane, Station};
-use crate::new_cloth::{LengthFacts, NewCloth};
+use crate::new_cloth::{LengthFacts, LengthFrom, NewCloth};
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
 pub const LOOM_MM_PER_PX: f64 = 0.2;
@@ -39,22 +39,29 @@ pub enum SourceSpec {
 }
 
 impl SourceSpec {
-    /// Opens the source as one roll.
+    /// Opens the source as one roll, for the camera with this index. `stop` ends a stream, also
+    /// while its camera is silent.
     ///
     /// # Errors
     /// What the source says, with its name.
-    pub fn open(&self) -> anyhow::Result<Box<dyn Source>> {
+    pub fn open(&self, camera: u16, stop: &Arc<AtomicBool>) -> anyhow::Result<Box<dyn Source>> {
         Ok(match self {
             SourceSpec::Images(path) => {
-                let folder = ImageFolder::open(path, 0)?;
+                let folder = ImageFolder::open(path, camera)?;
                 for skipped in folder.skipped() {
                     tracing::info!(file = %skipped.display(), "not an image, skipped");
                 }
                 Box::new(folder)
             }
-            SourceSpec::Video(path) => Box::new(VideoFile::open(path, 0, None)?),
-            SourceSpec::Stream(address) => Box::new(Stream::open(address, StreamSettings::new(0))?),
-            SourceSpec::Loom(seed) => Box::new(Loom::new(LoomSettings::new(*seed))?),
+            SourceSpec::Video(path) => Box::new(VideoFile::open(path, camera, None)?),
+            SourceSpec::Stream(address) => {
+                let stream = Stream::open(address, StreamSettings::new(camera))?;
+                Box::new(stream.until(Arc::clone(stop)))
+            }
+            SourceSpec::Loom(seed) => Box::new(Loom::new(LoomSettings {
+                camera,
+                ..LoomSettings::new(*seed)
+            })?),
         })
     }
 }
@@ -77,7 +84,7 @@ impl From<Box<dyn Source>> for LaneSource {
 }
 
 /// Opens one source for each lane of `station`, from the left. `stop` ends those that wait for
-/// cloth to move.
+/// cloth to move or for a camera to answer.
 ///
 /// # Errors
 /// As for [`open_lane`].
@@ -96,7 +103,8 @@ pub fn open_lanes(
 /// sees its part of it.
 ///
 /// # Errors
-/// When there are not as many sources as lanes, or what a source says.
+/// When there are not as many sources as lanes, when a lane's length is to come from an encoder
+/// that its source does not have, or what a source says.
 pub fn open_lane(
     specs: &[SourceSpec],
     station: &Station,
@@ -113,12 +121,18 @@ pub fn open_lane(
                 specs.len(),
                 lanes.len()
             );
-            specs[lane].open()?
+            specs[lane].open(u16::try_from(lane)?, stop)?
         }
     };
     Ok(match lanes[lane].overlapping {
         None => source.into(),
         Some(settings) => {
+            let description = source.description();
+            ensure!(
+                settings.length != LengthFrom::Encoder || description.ticks == TicksFrom::Encoder,
+                "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
+                description.name
+            );
             let source = NewCloth::new(source, settings, Arc::clone(stop));
             LaneSource {
                 length: Some(source.facts()),
@@ -185,6 +199,7 @@ impl fmt::Display for SourceSpec {
 
 /// Images that have nothing to do with each other: any size, any kind, each one frame.
 pub struct LooseImages {
+    camera: u16,
     files: Vec<PathBuf>,
     next: usize,
     tick: i64,
@@ -192,11 +207,12 @@ pub struct LooseImages {
 }
 
 impl LooseImages {
-    /// All images of `folder`, in natural order; or one image.
+    /// All images of `folder`, in natural order; or one image. They are frames of the camera
+    /// with this index.
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub fn open(folder: &Path, camera: u16) -> anyhow::Result<Self> {
         let files = image_files(folder)?;
         let shape = files
             .iter()
@@ -204,10 +220,12 @@ impl LooseImages {
             .map(|frame| frame.shape())
             .with_context(|| format!("found no readable image in {folder:?}"))?;
         Ok(Self {
+            camera,
             description: Description {
                 name: folder.display().to_string(),
                 shape,
                 ticks_per_line: 1,
+                ticks: TicksFrom::Nominal,
                 n_frames: Some(files.len() as u64),
                 live: false,
                 continuous: false,
@@ -238,13 +256,13 @@ impl Source for LooseImages {
         Ok(Some(match load_image(file) {
             Ok(mut frame) => {
                 let height = i64::from(frame.height());
-                frame.sequence = sequence;
+                (frame.camera, frame.sequence) = (self.camera, sequence);
                 frame.ticks = self.tick..self.tick + height;
                 self.tick += height;
                 Captured::Frame(frame)
             }
             Err(error) => Captured::Lost(Lost {
-                camera: 0,
+                camera: self.camera,
                 sequence,
                 ticks: self.tick..self.tick,
                 reason: LostReason::Unreadable,
@@ -258,6 +276,56 @@ impl Source for LooseImages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::new_cloth::{Motion, NewClothSettings};
+
+    fn up(length: LengthFrom) -> Option<NewClothSettings> {
+        let motion = Motion::Up;
+        Some(NewClothSettings { motion, length })
+    }
+
+    /// Sources of two lanes that are folders of one image each.
+    fn two_folders(overlapping: Option<NewClothSettings>) -> anyhow::Result<Vec<LaneSource>> {
+        let folder = tempfile::tempdir()?;
+        let picture = image::GrayImage::from_pixel(8, 8, image::Luma([90]));
+        let mut specs = Vec::new();
+        for name in ["left", "right"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir(&path)?;
+            picture.save(path.join("1.png"))?;
+            specs.push(SourceSpec::Images(path));
+        }
+        let mut station = Station::at_scales(0.2, 0.2)?;
+        station.lanes[0].overlapping = overlapping;
+        station.lanes.push(station.lanes[0]);
+        let mut opened = open_lanes(&specs, &station, &Arc::default())?;
+        for (camera, lane) in opened.iter_mut().enumerate() {
+            let pool = Pool::new(1, lane.source.description().shape.n_bytes());
+            let captured = lane.source.next(&pool)?.context("one image")?;
+            assert_eq!(usize::from(captured.camera()), camera);
+        }
+        Ok(opened)
+    }
+
+    #[test]
+    fn frames_say_the_camera_of_their_lane() {
+        assert_eq!(two_folders(None).unwrap().len(), 2);
+        assert_eq!(two_folders(up(LengthFrom::Pictures)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_length_by_encoder_is_refused_where_there_is_none() {
+        let error = two_folders(up(LengthFrom::Encoder))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("has no encoder"), "{error}");
+        // The loom has one.
+        let mut station = Station::at_scales(0.2, 0.2).unwrap();
+        station.lanes[0].overlapping = up(LengthFrom::Encoder);
+        let opened = open_lanes(&[SourceSpec::Loom(1)], &station, &Arc::default()).unwrap();
+        let description = opened[0].source.description();
+        assert_eq!(description.ticks, TicksFrom::Encoder);
+    }
 
     #[test]
     fn sources_are_read_as_they_are_written() {

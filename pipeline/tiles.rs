@@ -373,6 +373,7 @@ impl Tiler {
                         LostReason::FrameLost => GapReason::FrameLost,
                         LostReason::CameraLost => GapReason::CameraLost,
                         LostReason::Overload => GapReason::Overload,
+                        LostReason::UnknownLength => GapReason::UnknownLength,
                     },
                     detail: lost.detail,
                     origin: lost.origin,

@@ -8,6 +8,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use camera::{
@@ -217,6 +219,41 @@ fn a_camera_that_dies_is_lost_and_comes_back_with_its_ticks_accounted_for() {
 }
 
 #[test]
+fn a_stop_is_noticed_long_before_a_slow_camera_owes_a_picture() {
+    let port = free_port();
+    let Some(server) = Server::start(port, "tcp", &[]) else {
+        return;
+    };
+    // A picture in 100 seconds, so that nothing is told lost before that.
+    let mut settings = settings();
+    settings.frames_per_second = Some(0.01);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stream = Stream::open(&address(port), settings).unwrap();
+    let mut stream = stream.until(Arc::clone(&stop));
+    let pool = Pool::new(4, stream.description().shape.n_bytes());
+    assert!(stream.next(&pool).unwrap().is_some());
+    drop(server);
+
+    let begun = Instant::now();
+    let (_nobody, never) = mpsc::sync_channel::<()>(0);
+    let stopping = std::thread::Builder::new().name("stop".into());
+    let stopping = stopping
+        .spawn(move || {
+            // Whenever it comes: here most likely while the camera is gone.
+            assert!(never.recv_timeout(Duration::from_secs(2)).is_err());
+            stop.store(true, Ordering::Relaxed);
+        })
+        .unwrap();
+    while let Some(captured) = stream.next(&pool).unwrap() {
+        // What the network still held.
+        assert!(matches!(captured, Captured::Frame(_)), "{captured:?}");
+    }
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    stopping.join().unwrap();
+}
+
+#[test]
 fn nobody_there_and_somebody_who_says_nothing_are_told_in_time() {
     let begun = Instant::now();
     let error = Stream::open(&address(free_port()), settings()).unwrap_err();
@@ -287,7 +324,7 @@ fn a_text_named_like_a_video_is_refused_with_what_it_is() {
     let path = folder.path().join("roll.mp4");
     std::fs::write(&path, "only a text").unwrap();
     let spec: SourceSpec = path.to_str().unwrap().parse().unwrap();
-    let Err(error) = spec.open() else {
+    let Err(error) = spec.open(0, &Arc::default()) else {
         panic!("a text is no video");
     };
     let said = format!("{error:#}");

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::{StreamAddress, StreamSettings};
 use crate::{CameraError, Captured, Channels, Description, Pool, Source};
@@ -35,6 +37,12 @@ impl Stream {
     /// Always `NotBuiltIn`.
     pub fn open(_address: &StreamAddress, _settings: StreamSettings) -> Result<Self, CameraError> {
         Err(CameraError::NotBuiltIn { feature: "video" })
+    }
+
+    /// Ends once `stop` is set.
+    #[must_use]
+    pub fn until(self, _stop: Arc<AtomicBool>) -> Self {
+        self
     }
 }
 

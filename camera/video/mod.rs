@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A [`VideoFile`] is no live source and ends with its file; a [`Stream`] is live and ends only
-//! with its pool. Without the feature `video` the same names exist and say that they are not
+//! with its pool or its stop signal. Without the feature `video` the same names exist and say that they are not
 //! built in. Frames that show the same cloth twice are not told apart here.
 
 mod address;
@@ -42,7 +42,8 @@ pub struct StreamSettings {
     /// How long a camera may take to answer, at first and whenever it is tried again.
     pub open_wait: Duration,
     /// How long a camera may be silent before its cloth is lost. It is also how soon a stop is
-    /// noticed, save while a camera that has answered takes its time to send a picture.
+    /// noticed, at any frame rate; save while a camera that was gone is being reached, which
+    /// takes `open_wait` at most, and for a V4L2 device that is silent, 10 s.
     pub patience: Duration,
 }
 

@@ -48,6 +48,11 @@ impl Pictures {
                     ..shape
                 },
                 ticks_per_line: 1,
+                ticks: if has_encoder {
+                    camera::TicksFrom::Encoder
+                } else {
+                    camera::TicksFrom::Nominal
+                },
                 n_frames: Some(ends.len() as u64),
                 live: false,
                 continuous: false,

@@ -71,7 +71,9 @@ fn expected(mut source: Faulty<Loom>) -> Vec<Option<String>> {
             Captured::Lost(lost) => Some(match lost.reason {
                 LostReason::FrameLost => "frame_lost",
                 LostReason::CameraLost => "camera_lost",
-                LostReason::Unreadable | LostReason::Overload => panic!("{lost:?}"),
+                LostReason::Unreadable | LostReason::Overload | LostReason::UnknownLength => {
+                    panic!("{lost:?}")
+                }
             }),
         };
         for line in captured.ticks() {

@@ -25,7 +25,9 @@ use opencv::videoio::{CAP_PROP_FOURCC, CAP_PROP_FPS, CAP_PROP_FRAME_COUNT};
 
 use super::{Reader, misfit};
 use crate::video::container::{Container, beginning};
-use crate::{CameraError, Captured, Channels, Description, Frame, Lost, LostReason, Pool, Source};
+use crate::{
+    CameraError, Captured, Channels, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom,
+};
 
 /// A source over one video file.
 pub struct VideoFile {
@@ -108,6 +110,7 @@ impl VideoFile {
                 name: path.display().to_string(),
                 shape,
                 ticks_per_line: 1,
+                ticks: TicksFrom::Nominal,
                 n_frames: announced,
                 live: false,
                 continuous: false,

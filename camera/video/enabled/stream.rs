@@ -12,23 +12,27 @@
 //! the frame rate that the caller names, that was measured, or that the stream claims, in this
 //! order; its length in cloth is a guess and says so. Pictures that the camera made and did not
 //! send, or that were lost on their way, are told by a jump of the stream's own clock, if it has
-//! one. RTSP goes over TCP wherever the camera offers it. Where it does not, FFmpeg falls back to
+//! one; no jump is believed that our own clock had no time for. RTSP goes over TCP wherever the camera offers it. Where it does not, FFmpeg falls back to
 //! UDP; `OPENCV_FFMPEG_CAPTURE_OPTIONS=rtsp_transport;tcp` in the environment forbids that, which
 //! OpenCV 4.6 offers no other way to do.
 //!
-//! It makes no thread, so a camera that has accepted the connection and then dawdles holds it up
-//! for `open_wait` at most; a V4L2 device that falls silent, for the 10 s of its backend.
+//! Ends when its pool is closed or the stop signal is set, which is looked for between two reads
+//! and so every `patience`, however seldom pictures come. It makes no thread, so a camera that has
+//! accepted the connection and then dawdles holds it up for `open_wait` at most; a V4L2 device
+//! that falls silent, for the 10 s of its backend.
 
 use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use opencv::videoio::CAP_PROP_FPS;
 
+use super::rate::{RATES, Rate};
 use super::{Reader, misfit};
 use crate::video::{StreamAddress, StreamSettings};
-use crate::{CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source};
+use crate::{CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom};
 
 /// A live source over one stream.
 pub struct Stream {
@@ -47,6 +51,7 @@ pub struct Stream {
     carried: f64,
     /// Whether cloth is being lost now.
     is_out: bool,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 /// Whether there is anything to read from.
@@ -62,30 +67,6 @@ enum Link {
     },
 }
 
-/// Frames a second, as far as known.
-#[derive(Debug)]
-struct Rate {
-    /// By the caller.
-    named: Option<f64>,
-    /// By the stream, which may be wrong.
-    claimed: Option<f64>,
-    /// By the pictures of this connection.
-    count: Option<Count>,
-    /// By those of an earlier one.
-    counted: Option<f64>,
-}
-
-/// Pictures since a first one.
-#[derive(Clone, Copy, Debug)]
-struct Count {
-    began: Instant,
-    ended: Instant,
-    /// The same by the stream's own clock, milliseconds; it stands still where there is none.
-    first_clock: f64,
-    last_clock: f64,
-    n: u32,
-}
-
 /// Waits between attempts to reach a camera: the first, and the longest.
 const BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
@@ -93,15 +74,8 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 const SILENCES_BORNE: u32 = 3;
 /// How long a picture waits for a buffer before it is dropped.
 const BUFFER_WAIT: Duration = Duration::from_millis(100);
-/// Sleeps are cut into pieces of this, so that a closed pool is noticed.
+/// Sleeps are cut into pieces of this, so that a closed pool or a stop is noticed.
 const NAP: Duration = Duration::from_millis(50);
-/// Pictures after which their rate is taken as measured.
-const N_COUNTED: u32 = 8;
-/// Frame rates that a camera can have; FFmpeg gives others where it knows none.
-const RATES: RangeInclusive<f64> = 0.01..=1000.0;
-/// Most exposures that one loss stands for; a clock that jumps farther was set anew.
-const MOST_SKIPPED: f64 = 1e4;
-
 impl Stream {
     /// Connects and waits for the first picture.
     ///
@@ -131,6 +105,7 @@ impl Stream {
                 name: address.to_string(),
                 shape: reader.size().shape(channels),
                 ticks_per_line: 1,
+                ticks: TicksFrom::Nominal,
                 n_frames: None,
                 live: true,
                 continuous: false,
@@ -153,7 +128,20 @@ impl Stream {
             accounted_until: Instant::now(),
             carried: 0.0,
             is_out: false,
+            stop: None,
         })
+    }
+
+    /// Ends once `stop` is set, also while no picture comes.
+    #[must_use]
+    pub fn until(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+
+    fn is_over(&self, pool: &Pool) -> bool {
+        let stop = self.stop.as_ref();
+        pool.is_closed() || stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     /// One step: a picture, a loss, or neither yet.
@@ -189,8 +177,8 @@ impl Stream {
             }
             &mut Link::Down { try_at, back_off } => {
                 let tell_at = self.accounted_until + self.settings.patience;
-                nap_until(try_at.min(tell_at), pool);
-                if Instant::now() < try_at {
+                nap_until(try_at.min(tell_at), || self.is_over(pool));
+                if Instant::now() < try_at || self.is_over(pool) {
                     return Ok(self.unseen(0.0));
                 }
                 match connect(&self.address, &self.settings) {
@@ -226,15 +214,15 @@ impl Stream {
         if std::mem::take(&mut self.is_out) {
             tracing::warn!(camera = self.settings.camera, address = %self.address, "the camera is back");
             self.rate.begin_anew();
-            self.rate.count(clock, 1);
+            self.rate.count(clock, Instant::now(), 1);
             // This picture stands for the last exposure of that time.
             let lost = self.unseen(1.0);
             (self.accounted_until, self.carried) = (Instant::now(), 0.0);
             return Ok(lost);
         }
-        let n_skipped = self.rate.n_skipped(clock);
-        self.rate.count(clock, n_skipped + 1);
-        self.accounted_until = Instant::now();
+        let now = Instant::now();
+        let n_skipped = self.rate.pass(clock, now);
+        self.accounted_until = now;
         if n_skipped == 0 {
             return Ok(None);
         }
@@ -347,89 +335,12 @@ impl Source for Stream {
         if needed > size {
             return Err(CameraError::BufferTooSmall { needed, size });
         }
-        while !pool.is_closed() {
+        while !self.is_over(pool) {
             if let Some(captured) = self.step(pool)? {
                 return Ok(Some(captured));
             }
         }
         Ok(None)
-    }
-}
-
-impl Rate {
-    fn best(&self) -> Option<f64> {
-        self.steady().or(self.claimed)
-    }
-
-    /// What may be relied on to say that a frame is missing.
-    fn steady(&self) -> Option<f64> {
-        let counted = self.count.and_then(Count::rate);
-        self.named.or(counted).or(self.counted)
-    }
-
-    /// Frames that the stream's clock jumped over.
-    fn n_skipped(&self, clock: f64) -> u32 {
-        let (Some(rate), Some(count)) = (self.steady(), self.count) else {
-            return 0;
-        };
-        let n = ((clock - count.last_clock) * rate / 1e3).round() - 1.0;
-        if (0.0..MOST_SKIPPED).contains(&n) {
-            n as u32
-        } else {
-            0
-        }
-    }
-
-    /// A picture at `clock`, the last of `n` exposures.
-    fn count(&mut self, clock: f64, n: u32) {
-        let now = Instant::now();
-        match &mut self.count {
-            None => {
-                self.count = Some(Count {
-                    began: now,
-                    ended: now,
-                    first_clock: clock,
-                    last_clock: clock,
-                    n: 0,
-                });
-            }
-            Some(count) => {
-                (count.ended, count.last_clock) = (now, clock);
-                count.n = count.n.saturating_add(n);
-            }
-        }
-    }
-
-    /// A new connection has a new clock.
-    fn begin_anew(&mut self) {
-        self.counted = self.count.and_then(Count::rate).or(self.counted);
-        self.count = None;
-    }
-}
-
-impl Count {
-    /// By the stream's clock, else by ours.
-    fn rate(self) -> Option<f64> {
-        let by_clock = (self.last_clock - self.first_clock) / 1e3;
-        let seconds = if by_clock > 0.0 {
-            by_clock
-        } else {
-            self.ended.duration_since(self.began).as_secs_f64()
-        };
-        let rate = f64::from(self.n) / seconds;
-        (self.n >= N_COUNTED && RATES.contains(&rate)).then_some(rate)
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = self.best().unwrap_or(0.0);
-        let how = match (self.named, self.steady()) {
-            (Some(_), _) => "as set",
-            (None, Some(_)) => "as measured",
-            (None, None) => "as the stream claims",
-        };
-        write!(f, "{rate:.1} frames/s {how}")
     }
 }
 
@@ -488,8 +399,8 @@ fn told(error: &opencv::Error) -> String {
     format!("OpenCV refused with code {}", error.code)
 }
 
-fn nap_until(end: Instant, pool: &Pool) {
-    while !pool.is_closed() {
+fn nap_until(end: Instant, is_over: impl Fn() -> bool) {
+    while !is_over() {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
