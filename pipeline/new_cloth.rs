@@ -1,32 +1,40 @@
 //! Overlapping pictures of an area camera, reduced to the cloth that each one shows first.
 //!
 //! ```text
-//! inner source ──▶ Frame ──▶ how far did the cloth move? ──▶ its new lines, lower Frame | Lost
+//! inner source ──▶ Frame ──▶ how far did the cloth move? ──▶ its new lines ──▶ blocks | Lost
 //!                              encoder, else measured, else nominal
 //! ```
 //!
 //! A [`NewCloth`] is a source around a source. Its lines run on without a joint: where the cloth
 //! came to lie is kept with its parts of a line, and each frame is cut from the last line that
-//! was handed out, so that rounding never adds up. Cloth that stands or goes back gives nothing
+//! was taken, so that rounding never adds up. Cloth that stands or goes back gives nothing
 //! until it has come on. Cloth that moved farther than a picture is high is lost between two
-//! frames. Without an encoder lengths are measured; what cannot be measured goes on at the last
-//! measured speed and is counted as nominal in [`LengthFacts`], and said aloud. An exposure that
-//! is missing loses no cloth as long as the next one still shows where the last one ended.
+//! frames. Without an encoder lengths are measured. Where that is impossible the cloth does not go
+//! on: a line that is [`LostReason::UnknownLength`] marks the place, behind it as much of the
+//! picture is new as at the last measured speed, and [`LengthFacts`] counts it as nominal. An
+//! exposure that is missing loses no cloth as long as the next one still shows where the last one
+//! ended.
 //!
-//! Ends with its inner source, or when `stop` is set while nothing new comes. It corrects no
-//! perspective and no movement across. With [`Motion::Down`] frames are turned upside down, so
+//! Lines are handed out in blocks, at most some two hundred of them late. Ends with its inner
+//! source, or when `stop` is set while nothing new comes. It corrects no
+//! perspective and no movement across. With [`Motion::Down`] pictures are turned upside down, so
 //! that lines stand in the order in which the cloth came.
 
+mod blocks;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use calibration::{Shift, Texture, shift};
-use camera::{CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source};
+use calibration::{Doubt, Shift, Texture, shift};
+use camera::{
+    CameraError, Captured, Description, Frame, FrameShape, Lost, LostReason, Pool, Source,
+    TicksFrom,
+};
 use store::LengthKnown;
+
+use self::blocks::{Blocks, highest};
 
 /// Which way the cloth runs through the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +69,6 @@ pub struct LengthFacts {
     from: LengthFrom,
     n_measured: AtomicU64,
     n_nominal: AtomicU64,
-    n_still: AtomicU64,
 }
 
 impl LengthFacts {
@@ -83,11 +90,6 @@ impl LengthFacts {
     pub fn n_nominal(&self) -> u64 {
         self.n_nominal.load(Ordering::Relaxed)
     }
-
-    /// Frames that showed no new line.
-    pub fn n_still(&self) -> u64 {
-        self.n_still.load(Ordering::Relaxed)
-    }
 }
 
 /// A source that hands out only new cloth.
@@ -97,10 +99,13 @@ pub struct NewCloth {
     stop: Arc<AtomicBool>,
     facts: Arc<LengthFacts>,
     description: Description,
-    /// To be handed out before anything else is taken from the inner source.
-    ready: VecDeque<Captured>,
-    next_sequence: u64,
-    /// Lines handed out, as frames or as lost: where the next one begins, in ticks.
+    /// Lines and losses that wait to be handed out.
+    blocks: Blocks,
+    /// Index of the camera, by the first exposure.
+    camera: u16,
+    /// Whether `out` is known: anything that has ticks has come.
+    has_begun: bool,
+    /// Lines taken, as pixels or as lost: where the next one begins, in ticks.
     out: i64,
     /// Where the newest line of the last frame lies, in ticks with their parts.
     edge: f64,
@@ -110,6 +115,8 @@ pub struct NewCloth {
     pace: Option<f64>,
     /// Exposures lost since the last frame; the cloth of some of them may still be seen.
     missing: Option<Lost>,
+    /// Lines were taken since the last loss, and the next ones go on from them.
+    is_joined: bool,
     n_missing: u64,
     has_ended: bool,
 }
@@ -117,7 +124,16 @@ pub struct NewCloth {
 impl NewCloth {
     /// Reduces `inner`, whose frames show cloth again. `stop` ends it even while the cloth stands.
     pub fn new(inner: Box<dyn Source>, settings: NewClothSettings, stop: Arc<AtomicBool>) -> Self {
+        let picture = inner.description().shape;
         let description = Description {
+            shape: FrameShape {
+                height: highest(picture),
+                ..picture
+            },
+            ticks: match settings.length {
+                LengthFrom::Encoder => inner.description().ticks,
+                LengthFrom::Pictures => TicksFrom::Nominal,
+            },
             // How many frames show new cloth is not known before they have come.
             n_frames: None,
             continuous: true,
@@ -128,19 +144,20 @@ impl NewCloth {
                 from: settings.length,
                 n_measured: AtomicU64::new(0),
                 n_nominal: AtomicU64::new(0),
-                n_still: AtomicU64::new(0),
             }),
             inner,
             settings,
             stop,
             description,
-            ready: VecDeque::new(),
-            next_sequence: 0,
+            blocks: Blocks::new(picture),
+            camera: 0,
+            has_begun: false,
             out: 0,
             edge: 0.0,
             last: None,
             pace: None,
             missing: None,
+            is_joined: false,
             n_missing: 0,
             has_ended: false,
         }
@@ -157,7 +174,7 @@ impl NewCloth {
 
     /// Ticks that a whole picture covers.
     fn reach(&self) -> i64 {
-        i64::from(self.description.shape.height) * self.per_line()
+        i64::from(self.inner.description().shape.height) * self.per_line()
     }
 
     /// Ticks from one exposure to the next, where nothing tells.
@@ -165,18 +182,17 @@ impl NewCloth {
         self.pace.unwrap_or(self.reach() as f64)
     }
 
-    fn take_frame(&mut self, frame: Frame) -> Result<(), CameraError> {
-        let is_first = self.last.is_none() && self.next_sequence == 0 && self.missing.is_none();
+    fn take_frame(&mut self, frame: &Frame) -> Result<(), CameraError> {
+        self.camera = frame.camera;
         let height = i64::from(frame.height());
-        match self.settings.length {
+        let doubt = match self.settings.length {
             LengthFrom::Encoder => {
-                if is_first {
-                    self.out = frame.ticks.end - height * self.per_line();
-                }
+                self.begin_at(frame.ticks.end - height * self.per_line());
                 self.edge = frame.ticks.end as f64;
+                None
             }
-            LengthFrom::Pictures => self.measure(&frame, is_first)?,
-        }
+            LengthFrom::Pictures => self.measure(frame)?,
+        };
         let missing = self.missing.take();
         self.n_missing = 0;
 
@@ -186,26 +202,51 @@ impl NewCloth {
         if begin > self.out {
             self.lose(begin, missing);
         }
-        let n_new = (end - self.out) / self.per_line();
-        if n_new <= 0 {
-            self.facts.n_still.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
+        let n_new = u32::try_from((end - self.out) / self.per_line()).unwrap_or(0);
+        if let Some(doubt) = doubt.filter(|_| self.is_joined) {
+            self.part(doubt);
         }
-        let ticks = self.out..end;
-        self.out = end;
-        let sequence = self.take_sequence();
-        let n_new = n_new as u32;
-        let mut cut = match self.settings.motion {
-            Motion::Up => frame.cut(frame_end(height, n_new), ticks),
-            Motion::Down => frame.upside_down().cut(frame_end(height, n_new), ticks),
-        };
-        cut.sequence = sequence;
-        self.ready.push_back(Captured::Frame(cut));
+        if n_new > 0 {
+            let motion = self.settings.motion;
+            self.blocks.add(frame, n_new, motion, self.out);
+            self.out += i64::from(n_new) * self.per_line();
+            self.is_joined = true;
+        }
         Ok(())
     }
 
-    /// Moves `edge` to where the newest line of `frame` lies.
-    fn measure(&mut self, frame: &Frame, is_first: bool) -> Result<(), CameraError> {
+    /// Cloth begins at `tick`, unless it has begun.
+    fn begin_at(&mut self, tick: i64) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.out = tick;
+        }
+    }
+
+    /// Marks that nobody knows how much cloth lies between what came and what comes, by a line
+    /// that is none.
+    fn part(&mut self, doubt: Doubt) {
+        let until = self.out + self.per_line();
+        self.edge += self.per_line() as f64;
+        let found = match doubt {
+            Doubt::NoTexture => "nothing in common".to_owned(),
+            Doubt::Ambiguous { best, other } => {
+                format!("{best:.1} and {other:.1} lines of movement equally likely")
+            }
+            Doubt::OtherSize => "pictures of two sizes".to_owned(),
+        };
+        self.hand_on_lost(
+            until,
+            LostReason::UnknownLength,
+            format!(
+                "found {found} in two successive pictures, expected to see how far the cloth moved; cloth may be missing here"
+            ),
+            None,
+        );
+    }
+
+    /// Moves `edge` to where the newest line of `frame` lies; says why, where that is a guess.
+    fn measure(&mut self, frame: &Frame) -> Result<Option<Doubt>, CameraError> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
         let texture = Texture::of(frame).map_err(|error| by_opencv(&error))?;
         let Some(before) = self.last.replace(texture) else {
             // Nothing to compare with: all of it is new, after what was lost before it.
@@ -214,14 +255,15 @@ impl NewCloth {
             if !is_first {
                 self.facts.n_nominal.fetch_add(1, Ordering::Relaxed);
             }
-            return Ok(());
+            return Ok(None);
         };
         let after = self.last.as_ref().unwrap_or(&before);
         let found = shift(&before, after, None).map_err(|error| by_opencv(&error))?;
         let n_exposures = (self.n_missing + 1) as f64;
-        // What repeats may still be told by how fast the cloth ran.
+        // What repeats may still be told by how fast the cloth ran. Pictures with nothing in common
+        // may not: a weave looks like itself at any speed, also beyond a jump.
         let found = match (found, self.pace) {
-            (Shift::Unknown(_), Some(pace)) => {
+            (Shift::Unknown(Doubt::Ambiguous { .. }), Some(pace)) => {
                 let expected = self.rows_from(pace * n_exposures);
                 let reach = (SEARCH_SHARE * expected.abs()).max(LEAST_SEARCH_ROWS);
                 shift(&before, after, Some(expected - reach..=expected + reach))
@@ -238,6 +280,7 @@ impl NewCloth {
                 self.edge += moved;
                 self.pace = Some((moved / n_exposures).max(0.0));
                 self.facts.n_measured.fetch_add(1, Ordering::Relaxed);
+                Ok(None)
             }
             Shift::Unknown(doubt) => {
                 let moved = self.nominal() * n_exposures;
@@ -246,7 +289,7 @@ impl NewCloth {
                         frame = frame.sequence,
                         ?doubt,
                         ticks = moved,
-                        "how far the cloth moved cannot be measured, so its nominal length is taken; further ones are counted"
+                        "how far the cloth moved cannot be measured, so cloth of unknown length is told there and its nominal length is taken; further ones are counted"
                     );
                 } else {
                     tracing::debug!(
@@ -257,9 +300,9 @@ impl NewCloth {
                     );
                 }
                 self.edge += moved;
+                Ok(Some(doubt))
             }
         }
-        Ok(())
     }
 
     /// Rows in the picture for ticks of the cloth.
@@ -273,6 +316,13 @@ impl NewCloth {
 
     /// Keeps in mind what was lost; hands out what no later frame can show any more.
     fn take_lost(&mut self, lost: Lost) {
+        self.camera = lost.camera;
+        match self.settings.length {
+            // One without ticks says nothing of where the cloth begins.
+            LengthFrom::Encoder if lost.ticks.is_empty() => {}
+            LengthFrom::Encoder => self.begin_at(lost.ticks.start),
+            LengthFrom::Pictures => self.has_begun = true,
+        }
         let n = (lost.ticks.end - lost.ticks.start).max(1).cast_unsigned();
         let n = n.div_ceil(self.reach().max(1).cast_unsigned());
         self.n_missing = self.n_missing.saturating_add(n);
@@ -317,19 +367,30 @@ impl NewCloth {
                 "found the cloth farther on than a picture is high, expected pictures that overlap; {known}"
             ),
         };
-        let sequence = self.take_sequence();
-        let ticks = self.out..until;
-        self.out = until;
-        self.ready.push_back(Captured::Lost(Lost {
-            camera: missing.as_ref().map_or(0, |lost| lost.camera),
-            sequence,
-            ticks,
-            reason: missing
-                .as_ref()
-                .map_or(LostReason::FrameLost, |lost| lost.reason),
+        let reason = missing
+            .as_ref()
+            .map_or(LostReason::FrameLost, |lost| lost.reason);
+        let origin = missing.and_then(|lost| lost.origin);
+        self.hand_on_lost(until, reason, detail, origin);
+    }
+
+    fn hand_on_lost(
+        &mut self,
+        until: i64,
+        reason: LostReason,
+        detail: String,
+        origin: Option<Arc<str>>,
+    ) {
+        self.blocks.lose(Lost {
+            camera: self.camera,
+            sequence: 0,
+            ticks: self.out..until,
+            reason,
             detail,
-            origin: missing.and_then(|lost| lost.origin),
-        }));
+            origin,
+        });
+        self.out = until;
+        self.is_joined = false;
     }
 
     /// What was lost last and no frame came after.
@@ -350,11 +411,6 @@ impl NewCloth {
             self.lose(until, Some(lost));
         }
     }
-
-    fn take_sequence(&mut self) -> u64 {
-        self.next_sequence += 1;
-        self.next_sequence - 1
-    }
 }
 
 /// Rows around the expected shift that are searched where the whole picture is ambiguous: this
@@ -369,25 +425,18 @@ impl Source for NewCloth {
 
     fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
-                return Ok(Some(ready));
-            }
-            if self.has_ended || self.stop.load(Ordering::Relaxed) {
-                return Ok(None);
+            let is_coming = !self.has_ended && !self.stop.load(Ordering::Relaxed);
+            let ready = self.blocks.hand_out(pool, is_coming, self.per_line())?;
+            if ready.is_some() || !is_coming || pool.is_closed() {
+                return Ok(ready);
             }
             match self.inner.next(pool)? {
-                Some(Captured::Frame(frame)) => self.take_frame(frame)?,
+                Some(Captured::Frame(frame)) => self.take_frame(&frame)?,
                 Some(Captured::Lost(lost)) => self.take_lost(lost),
                 None => self.finish(),
             }
         }
     }
-}
-
-/// The last `n` rows of a frame, or all of them.
-fn frame_end(height: i64, n: u32) -> std::ops::Range<u32> {
-    let height = u32::try_from(height).unwrap_or(u32::MAX);
-    height.saturating_sub(n)..height
 }
 
 /// The largest whole number of lines in `ticks`, in ticks; half a line counts as one.

@@ -1,6 +1,9 @@
 //! A loom's web, seen by an area camera in overlapping pictures, comes out as the same web.
 
+use std::collections::VecDeque;
+
 use camera::{Beside, Buffer, FrameShape, Loom, LoomSettings};
+use models::HALO_PX;
 use proptest::prelude::*;
 
 use super::*;
@@ -31,6 +34,8 @@ struct Pictures {
     /// Whether ticks tell where each picture ends; else they are nominal.
     has_encoder: bool,
     last_end: i64,
+    /// How far an encoder's ticks of an exposure that is lost reach.
+    lost_ticks: i64,
 }
 
 impl Pictures {
@@ -49,9 +54,9 @@ impl Pictures {
                 },
                 ticks_per_line: 1,
                 ticks: if has_encoder {
-                    camera::TicksFrom::Encoder
+                    TicksFrom::Encoder
                 } else {
-                    camera::TicksFrom::Nominal
+                    TicksFrom::Nominal
                 },
                 n_frames: Some(ends.len() as u64),
                 live: false,
@@ -60,6 +65,7 @@ impl Pictures {
             sequence: 0,
             has_encoder,
             last_end: 0,
+            lost_ticks: 0,
         }
     }
 }
@@ -82,7 +88,7 @@ impl Source for Pictures {
                 camera: 0,
                 sequence,
                 ticks: if self.has_encoder {
-                    self.last_end..self.last_end
+                    self.last_end..self.last_end + self.lost_ticks
                 } else {
                     nominal
                 },
@@ -113,6 +119,8 @@ struct Reduced {
     /// Line number and samples.
     lines: Vec<(i64, Vec<u8>)>,
     lost: Vec<Lost>,
+    /// Heights of frames that go on in one another; a loss lies between two lists.
+    heights: Vec<Vec<u32>>,
     end: i64,
     facts: Arc<LengthFacts>,
 }
@@ -121,8 +129,9 @@ fn reduced(pictures: Pictures, motion: Motion, length: LengthFrom) -> Reduced {
     let settings = NewClothSettings { motion, length };
     let mut source = NewCloth::new(Box::new(pictures), settings, Arc::default());
     let facts = source.facts();
-    let pool = Pool::new(1, 16);
+    let pool = Pool::new(1, source.description().shape.n_bytes());
     let (mut lines, mut lost, mut end, mut sequence) = (Vec::new(), Vec::new(), None, 0);
+    let mut heights = vec![Vec::new()];
     while let Some(captured) = source.next(&pool).unwrap() {
         let ticks = captured.ticks();
         assert_eq!(captured.sequence(), sequence, "sequences run on");
@@ -133,15 +142,27 @@ fn reduced(pictures: Pictures, motion: Motion, length: LengthFrom) -> Reduced {
         match captured {
             Captured::Frame(frame) => {
                 assert_eq!(i64::from(frame.height()), ticks.end - ticks.start);
+                assert!(frame.height() <= source.description().shape.height);
+                heights.last_mut().unwrap().push(frame.height());
                 let rows = frame.bytes().chunks_exact(WIDTH as usize);
                 lines.extend(ticks.zip(rows.map(<[u8]>::to_vec)));
             }
-            Captured::Lost(one) => lost.push(one),
+            Captured::Lost(one) => {
+                heights.push(Vec::new());
+                lost.push(one);
+            }
         }
+    }
+    for joined in heights.iter().filter(|joined| joined.len() > 1) {
+        assert!(
+            joined.iter().all(|&height| height as usize >= HALO_PX),
+            "a tile beside it sees past {joined:?}"
+        );
     }
     Reduced {
         lines,
         lost,
+        heights,
         end: end.unwrap(),
         facts,
     }
@@ -253,13 +274,19 @@ fn cloth_that_ran_on_unseen_is_a_gap_whose_length_is_said_to_be_unknown() {
 }
 
 #[test]
-fn pictures_that_cannot_be_compared_go_on_at_the_nominal_length_and_are_counted() {
+fn cloth_does_not_go_on_where_nobody_can_tell_how_far_it_moved() {
     // Each picture is of other cloth.
     let pictures = Pictures::new(6, &ends(&[400, 400, 400]), Motion::Up, false);
     let reduced = reduced(pictures, Motion::Up, LengthFrom::Pictures);
     assert_eq!(reduced.facts.n_nominal(), 3);
     assert_eq!(reduced.facts.length_known(), LengthKnown::Nominal);
-    assert_eq!(reduced.end, 4 * i64::from(HEIGHT));
+    assert_eq!(reduced.end, 4 * i64::from(HEIGHT) + 3);
+    assert_eq!(reduced.lost.len(), 3);
+    for lost in &reduced.lost {
+        assert_eq!(lost.reason, LostReason::UnknownLength);
+        assert_eq!(lost.ticks.end - lost.ticks.start, 1);
+        assert!(lost.detail.contains("how far"), "{}", lost.detail);
+    }
 }
 
 #[test]
@@ -287,8 +314,54 @@ fn standing_cloth_gives_nothing_and_a_stop_is_still_noticed() {
     };
     let standing = Standing(pictures, Arc::clone(&stop), 0);
     let mut source = NewCloth::new(Box::new(standing), settings, stop);
-    let pool = Pool::new(1, 16);
-    assert_eq!(source.next(&pool).unwrap().unwrap().ticks(), 0..160);
-    assert!(source.next(&pool).unwrap().is_none());
-    assert_eq!(source.facts().n_still(), 5);
+    let pool = Pool::new(1, source.description().shape.n_bytes());
+    let ticks: Vec<_> = std::iter::from_fn(|| source.next(&pool).unwrap())
+        .map(|captured| (captured.ticks().start, captured.ticks().end))
+        .collect();
+    assert_eq!(ticks, [(0, 160)]);
+    assert_eq!(source.facts().n_measured(), 5);
+}
+
+#[test]
+fn frames_that_go_on_are_never_lower_than_what_a_tile_sees_beyond_them() {
+    let ends = ends(&[10; 40]);
+    for length in [LengthFrom::Encoder, LengthFrom::Pictures] {
+        let pictures = Pictures::new(8, &ends, Motion::Up, length == LengthFrom::Encoder);
+        let reduced = reduced(pictures, Motion::Up, length);
+        // 160 lines and 40 times 10; the last block is what is left.
+        let heights = &reduced.heights[0];
+        assert!(heights.len() >= 4, "{heights:?}");
+        assert!(heights[..heights.len() - 1].iter().all(|h| h % 128 == 0));
+        let n_lines: u32 = heights.iter().sum();
+        assert!((559..=561).contains(&n_lines), "{n_lines}");
+    }
+}
+
+#[test]
+fn a_jump_farther_than_can_be_seen_is_told_in_its_place() {
+    let mut moves = vec![20; 30];
+    moves[15] = 700;
+    let pictures = Pictures::new(9, &ends(&moves), Motion::Up, false);
+    let reduced = reduced(pictures, Motion::Up, LengthFrom::Pictures);
+    let [lost] = &reduced.lost[..] else {
+        panic!("{:?}", reduced.lost);
+    };
+    assert_eq!(lost.reason, LostReason::UnknownLength);
+    // A picture and 15 movements, to a line.
+    assert!((lost.ticks.start - 460).abs() <= 1, "{lost:?}");
+    assert_eq!(reduced.facts.length_known(), LengthKnown::Nominal);
+}
+
+#[test]
+fn a_first_exposure_that_is_lost_invents_no_cloth_before_it() {
+    let mut ends = vec![None];
+    ends.extend([1040, 1070, 1100].map(Some));
+    let mut pictures = Pictures::new(10, &ends, Motion::Up, true);
+    // The encoder counts from somewhere.
+    pictures.last_end = 1010 - i64::from(HEIGHT);
+    pictures.lost_ticks = i64::from(HEIGHT);
+    let reduced = reduced(pictures, Motion::Up, LengthFrom::Encoder);
+    assert_eq!(reduced.lost[0].ticks, 850..880);
+    assert_eq!(reduced.lost.len(), 1);
+    assert_eq!(reduced.end, 1100);
 }
