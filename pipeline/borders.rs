@@ -24,10 +24,20 @@ use crate::stitch::{Flaw, Piece};
 pub struct Borders {
     /// Cloth along up to which each lane's pieces have all come.
     settled: Vec<Um>,
+    /// Cloth along that each lane has told of, whatever is still open there.
+    reached: Vec<Option<Um>>,
+    /// Where the first lane that told of anything had come to then.
+    start: Option<Um>,
+    /// Flaws that did not wait for the lane beside any longer.
+    n_forced: u64,
     /// Distance over which parts touch.
     reach: Um,
     waiting: Vec<Waiting>,
 }
+
+/// How far a lane may lag behind the one beside it until that one stops waiting: what is held for it
+/// must stay small. Files never lag so far, see `line`; a live camera that is gone for good does.
+const MOST_LAG: Um = Um(20_000_000);
 
 struct Waiting {
     lane: usize,
@@ -39,15 +49,26 @@ impl Borders {
     pub fn new(n_lanes: usize, reach: Um) -> Self {
         Self {
             settled: vec![Um(i64::MIN); n_lanes],
+            reached: vec![None; n_lanes],
+            start: None,
+            n_forced: 0,
             reach,
             waiting: Vec::new(),
         }
     }
 
-    /// Takes pieces of `lane`, all of whose pieces that begin before `settled` have now come, and
-    /// gives the flaws that are whole, in cloth order.
-    pub fn push(&mut self, lane: usize, pieces: Vec<Piece>, settled: Um) -> Vec<Flaw> {
+    /// Takes pieces of `lane`, which has come to `reached` (`None`: no further) and all of whose pieces
+    /// that begin before `settled` have now come, and gives the flaws that are whole, in cloth order.
+    pub fn push(
+        &mut self,
+        lane: usize,
+        pieces: Vec<Piece>,
+        reached: Option<Um>,
+        settled: Um,
+    ) -> Vec<Flaw> {
         self.settled[lane] = self.settled[lane].max(settled);
+        self.reached[lane] = self.reached[lane].max(reached);
+        self.start = self.start.or(reached);
         let mut whole = Vec::new();
         for piece in pieces {
             if piece.left.is_empty() && piece.right.is_empty() {
@@ -59,6 +80,12 @@ impl Borders {
         whole.extend(self.release());
         whole.sort_by_key(|flaw| (flaw.rect.along.start(), flaw.rect.across.start()));
         whole
+    }
+
+    /// Flaws that did not wait any longer, because the lane beside lagged too far behind: some may
+    /// have been told in two parts.
+    pub fn n_forced(&self) -> u64 {
+        self.n_forced
     }
 
     /// Whether a flaw of `lane` waits for the lane beside it.
@@ -81,6 +108,9 @@ impl Borders {
         let mut groups = Groups::new(self.waiting.len());
         for (index, one) in self.waiting.iter().enumerate() {
             for (offset, other) in self.waiting[index + 1..].iter().enumerate() {
+                if self.is_beyond(one, other) {
+                    break;
+                }
                 if self.touch(one, other) {
                     groups.join(index, index + 1 + offset);
                 }
@@ -88,9 +118,19 @@ impl Borders {
         }
         let roots: Vec<usize> = (0..self.waiting.len()).map(|at| groups.root(at)).collect();
         let mut is_whole = vec![true; roots.len()];
+        let mut is_forced = vec![false; roots.len()];
         for (waiting, root) in self.waiting.iter().zip(&roots) {
-            is_whole[*root] &= self.is_settled(waiting);
+            if self.is_settled(waiting) {
+                continue;
+            }
+            if self.is_left_behind(waiting.lane) {
+                is_forced[*root] = true;
+            } else {
+                is_whole[*root] = false;
+            }
         }
+        let forced = is_whole.iter().zip(&is_forced);
+        self.n_forced += forced.filter(|(whole, forced)| **whole && **forced).count() as u64;
         let mut whole: BTreeMap<usize, Vec<Waiting>> = BTreeMap::new();
         for (waiting, root) in std::mem::take(&mut self.waiting).into_iter().zip(roots) {
             if is_whole[root] {
@@ -116,6 +156,23 @@ impl Borders {
         };
         let left = lane.checked_sub(1).and_then(|left| self.settled.get(left));
         beyond(&piece.left, left) && beyond(&piece.right, self.settled.get(lane + 1))
+    }
+
+    /// Whether a lane beside `lane` lags so far behind that nothing waits for it any longer.
+    fn is_left_behind(&self, lane: usize) -> bool {
+        let beside = [lane.checked_sub(1), Some(lane + 1)].into_iter().flatten();
+        let beside = beside.filter_map(|lane| self.reached.get(lane));
+        let slowest = beside.map(|reached| reached.or(self.start)).min().flatten();
+        let (Some(slowest), Some(reached)) = (slowest, self.reached[lane]) else {
+            return false;
+        };
+        slowest.get().saturating_add(MOST_LAG.get()) < reached.get()
+    }
+
+    /// Whether `other`, and all that is sorted behind it, begins too far along to touch `one`.
+    fn is_beyond(&self, one: &Waiting, other: &Waiting) -> bool {
+        let end = one.piece.flaw.rect.along.end();
+        end.get().saturating_add(self.reach.get()) < other.piece.flaw.rect.along.start().get()
     }
 
     /// Whether the two are parts of one flaw.
@@ -204,19 +261,34 @@ mod tests {
         each.collect()
     }
 
+    /// Pieces of a lane in which nothing is open behind `settled`.
+    fn push(borders: &mut Borders, lane: usize, pieces: Vec<Piece>, settled: Um) -> Vec<Flaw> {
+        borders.push(lane, pieces, Some(settled), settled)
+    }
+
     #[test]
     fn what_reaches_no_border_leaves_at_once() {
         let mut borders = Borders::new(2, Um(3));
-        let whole = borders.push(0, vec![piece(LEFT, (0, 5), (40, 50))], Um(10));
+        let whole = push(&mut borders, 0, vec![piece(LEFT, (0, 5), (40, 50))], Um(10));
         assert_eq!(boxes(&whole), [(0, 5, 40, 50)]);
     }
 
     #[test]
     fn parts_on_both_sides_of_a_border_are_one_flaw_with_its_own_area() {
         let mut borders = Borders::new(2, Um(3));
-        let waits = borders.push(0, vec![piece(LEFT, (0, 5), (90, 105))], Um(100));
+        let waits = push(
+            &mut borders,
+            0,
+            vec![piece(LEFT, (0, 5), (90, 105))],
+            Um(100),
+        );
         assert!(waits.is_empty() && borders.is_flaw_waiting(0));
-        let whole = borders.push(1, vec![piece(RIGHT, (1, 6), (96, 120))], Um(100));
+        let whole = push(
+            &mut borders,
+            1,
+            vec![piece(RIGHT, (1, 6), (96, 120))],
+            Um(100),
+        );
         assert_eq!(boxes(&whole), [(0, 6, 90, 120)]);
         assert_eq!(whole[0].area_um2, 5 * 10 + 5 * 20);
         assert!(!borders.is_flaw_waiting(0) && !borders.is_flaw_waiting(1));
@@ -226,20 +298,26 @@ mod tests {
     fn the_owner_decides_what_two_lanes_see() {
         let mut borders = Borders::new(2, Um(3));
         let only_the_neighbour = piece(LEFT, (0, 5), (101, 106));
-        assert!(
-            borders
-                .push(0, vec![only_the_neighbour], Um(100))
-                .is_empty()
-        );
-        assert!(borders.push(1, Vec::new(), Um(100)).is_empty());
+        assert!(push(&mut borders, 0, vec![only_the_neighbour], Um(100)).is_empty());
+        assert!(push(&mut borders, 1, Vec::new(), Um(100)).is_empty());
         assert!(borders.waiting.is_empty());
     }
 
     #[test]
     fn a_flaw_that_each_lane_sees_on_the_others_side_is_one() {
         let mut borders = Borders::new(2, Um(3));
-        borders.push(0, vec![piece(LEFT, (0, 5), (101, 106))], Um(100));
-        let whole = borders.push(1, vec![piece(RIGHT, (0, 5), (94, 99))], Um(100));
+        push(
+            &mut borders,
+            0,
+            vec![piece(LEFT, (0, 5), (101, 106))],
+            Um(100),
+        );
+        let whole = push(
+            &mut borders,
+            1,
+            vec![piece(RIGHT, (0, 5), (94, 99))],
+            Um(100),
+        );
         assert_eq!(boxes(&whole), [(0, 5, 94, 106)]);
         assert_eq!(whole[0].area_um2, 25);
     }
@@ -247,11 +325,33 @@ mod tests {
     #[test]
     fn a_piece_waits_for_what_still_runs_beside_it() {
         let mut borders = Borders::new(2, Um(3));
-        borders.push(0, vec![piece(LEFT, (50, 60), (95, 105))], Um(500));
+        push(
+            &mut borders,
+            0,
+            vec![piece(LEFT, (50, 60), (95, 105))],
+            Um(500),
+        );
         // A flaw that began at 20 still runs in the right lane.
-        assert!(borders.push(1, Vec::new(), Um(20)).is_empty());
-        let whole = borders.push(1, vec![piece(RIGHT, (20, 400), (98, 103))], Um(500));
+        assert!(push(&mut borders, 1, Vec::new(), Um(20)).is_empty());
+        let whole = push(
+            &mut borders,
+            1,
+            vec![piece(RIGHT, (20, 400), (98, 103))],
+            Um(500),
+        );
         assert_eq!(boxes(&whole), [(20, 400, 95, 105)]);
+    }
+
+    #[test]
+    fn a_lane_that_stays_far_behind_holds_nobody_up_for_ever() {
+        let mut borders = Borders::new(2, Um(3));
+        push(&mut borders, 1, Vec::new(), Um(0));
+        let piece = piece(LEFT, (0, 5), (95, 105));
+        assert!(push(&mut borders, 0, vec![piece], MOST_LAG).is_empty());
+        assert_eq!(borders.n_forced(), 0);
+        let far = Um(MOST_LAG.get() + 1);
+        assert_eq!(push(&mut borders, 0, Vec::new(), far).len(), 1);
+        assert_eq!(borders.n_forced(), 1);
     }
 
     /// A flaw over any part of three lanes, cut into what each sees, in frames of any height.
@@ -279,11 +379,11 @@ mod tests {
             let mut found = Vec::new();
             // Lanes go on in turns before the flaw has ended in any of them.
             for lane in turns {
-                found.extend(borders.push(lane, Vec::new(), Um(start)));
+                found.extend(push(&mut borders, lane, Vec::new(), Um(start)));
             }
             for lane in order {
                 let pieces = seen_by(lane, along, across, overlap).into_iter().collect();
-                found.extend(borders.push(lane, pieces, Um(2000)));
+                found.extend(push(&mut borders, lane, pieces, Um(2000)));
             }
             prop_assert!(borders.waiting.is_empty());
             let expected = (along.0, along.1, across.0, across.1);

@@ -190,10 +190,7 @@ fn judge_folder(
     let mut judge = model.judge_alone(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());
     let correction = correction_for(model, evaluation.station, LANE, Joints::Loose)?;
     let line = Line {
-        feeds: vec![Feed {
-            source: Box::new(source),
-            tiler: Tiler::new(LANE, correction),
-        }],
+        feeds: vec![Feed::of(Box::new(source), Tiler::new(LANE, correction))],
         scorers,
         stop: evaluation.stop,
     };

@@ -7,7 +7,7 @@ use calibration::FlatField;
 use models::onnx::Runtime;
 use models::{Article, Scorer};
 
-use crate::config::Station;
+use crate::config::{Lane, Station};
 use crate::tiles::{Correction, Joints};
 
 /// Difference between taught and given scale that a model bears.
@@ -79,6 +79,12 @@ pub fn tell_unknown_columns(model: &Article, lane: usize, frame_width: u32) {
         ),
         Some(_) => {}
     }
+}
+
+/// Whether one model fits cloth seen by both lanes.
+pub fn scales_agree(one: &Lane, other: &Lane) -> bool {
+    let agree = |one: f64, other: f64| (one / other - 1.0).abs() <= SCALE_TOLERANCE;
+    agree(one.mm_per_px, other.mm_per_px) && agree(one.mm_per_line, other.mm_per_line)
 }
 
 /// Refuses a scale that is not the taught one.

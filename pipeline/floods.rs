@@ -21,16 +21,28 @@ use crate::flaws::Region;
 const MOST_PER_M2: f64 = 1000.0;
 /// Fewer flaws than this are told one by one however small the frame.
 const LEAST_FLAWS: usize = 50;
-/// Share of a frame's cloth flagged from which it says nothing of single flaws.
+/// Share of the cloth flagged over [`SHARE_STRETCH`] from which it says nothing of single flaws.
+/// A missing pick alone fills a low frame, so that its frame alone would tell nothing.
 const MOST_FLAGGED: f64 = 0.5;
+const SHARE_STRETCH: Um = Um(50_000);
 /// Cloth along that is taken together.
 const STRETCH: Um = Um(250_000);
 
 /// Counts the flaws of one lane.
 #[derive(Default)]
 pub struct Flood {
-    /// Length, area in m² and flaws of the last frames that were no flood.
-    past: VecDeque<(Um, f64, usize)>,
+    /// The last frames that were no flood, the newest first.
+    past: VecDeque<Passed>,
+}
+
+/// A frame that was no flood.
+#[derive(Clone, Copy)]
+struct Passed {
+    length: Um,
+    m2: f64,
+    n_flaws: usize,
+    n_flagged: usize,
+    n_judged: usize,
 }
 
 impl Flood {
@@ -43,29 +55,42 @@ impl Flood {
         length: Um,
         m2: f64,
     ) -> Option<String> {
-        let n_flaws = found.iter().filter(|region| region.highest > 1.0).count();
         let scores = map.judged_scores();
-        let n_flagged = scores.iter().filter(|score| **score > 1.0).count();
-        let share = n_flagged as f64 / scores.len().max(1) as f64;
-        let (mut n_all, mut m2_all) = (n_flaws, m2);
-        for (_, area, n) in &self.past {
-            n_all += n;
-            m2_all += area;
+        let this = Passed {
+            length,
+            m2,
+            n_flaws: found.iter().filter(|region| region.highest > 1.0).count(),
+            n_flagged: scores.iter().filter(|score| **score > 1.0).count(),
+            n_judged: scores.len(),
+        };
+        let (mut n_all, mut m2_all) = (0, 0.0);
+        let (mut n_flagged, mut n_judged, mut reached) = (0, 0, Um::ZERO);
+        for frame in std::iter::once(&this).chain(&self.past) {
+            n_all += frame.n_flaws;
+            m2_all += frame.m2;
+            if reached < SHARE_STRETCH {
+                n_flagged += frame.n_flagged;
+                n_judged += frame.n_judged;
+            }
+            reached += frame.length;
         }
+        let share = n_flagged as f64 / n_judged.max(1) as f64;
         let most = LEAST_FLAWS.max((MOST_PER_M2 * m2_all) as usize);
         if n_all > most || share > MOST_FLAGGED {
             return Some(format!(
-                "found {n_flaws} flaws and {:.0} % of the cloth flagged, {n_all} flaws with the {:.0} mm before, expected at most {most} and {:.0} %: is it this article, and is the light right?",
-                share * 100.0,
+                "found {} flaws, {n_all} with the {:.0} mm before, and {:.0} % of the last {:.0} mm flagged, expected at most {most} and {:.0} %: is it this article, and is the light right?",
+                this.n_flaws,
                 STRETCH.get() as f64 / 1e3,
+                share * 100.0,
+                SHARE_STRETCH.get() as f64 / 1e3,
                 MOST_FLAGGED * 100.0
             ));
         }
-        self.past.push_front((length, m2, n_flaws));
+        self.past.push_front(this);
         let mut reached = Um::ZERO;
-        let within = self.past.iter().take_while(|(length, _, _)| {
+        let within = self.past.iter().take_while(|frame| {
             let starts_within = reached < STRETCH;
-            reached += *length;
+            reached += frame.length;
             starts_within
         });
         let n_within = within.count();
@@ -116,6 +141,25 @@ mod tests {
         // Six good frames and the last of the four make 250 mm and more.
         (0..7).for_each(|_| assert!(!check(&mut flood, 0)));
         assert!(!check(&mut flood, 50));
+    }
+
+    #[test]
+    fn a_pick_that_fills_a_low_frame_is_a_flaw_and_no_flood() {
+        let mut flood = Flood::default();
+        let low = |value: f32| ScoreMap {
+            scores: Array2::from_elem((4, 200), value),
+            judged: 0..200,
+        };
+        let mut check = |value: f32| {
+            let map = low(value);
+            let found = regions(&map, 1.0, &Sides::ALONE);
+            flood.check(&map, &found, Um(4_000), 0.0008).is_some()
+        };
+        (0..20).for_each(|_| assert!(!check(0.0)));
+        assert!(!check(2.0) && !check(2.0), "a pick over two low frames");
+        (0..3).for_each(|_| assert!(!check(0.0)));
+        let told = (0..12).map(|_| check(2.0)).filter(|is_flood| *is_flood);
+        assert!(told.count() >= 6, "half of the stretch flagged is a flood");
     }
 
     #[test]

@@ -12,12 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
-use calibration::{LaneGeometry, Span, Um};
+use calibration::LaneGeometry;
 use camera::{Ending, Source};
 use models::{Article, Scorer};
-use store::{
-    EndState, EventSeverity, LengthKnown, Name, NewRun, RollChoice, Run, RunEnd, RunId, Store,
-};
+use store::{EndState, EventSeverity, LengthKnown, Name, NewRun, RollChoice, RunEnd, RunId, Store};
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
@@ -26,10 +24,10 @@ use crate::judging::Ordered;
 use crate::line::{self, Endings, Feed, Line};
 use crate::new_cloth::LengthFacts;
 use crate::record::{Event, Page, Written};
-use crate::resume::{Begin, behind, check_same, covers, first_tick_behind, from_end, web_rect};
+use crate::resume::{Begin, Start, cut_off_run};
 use crate::roll::{LanePlace, Ledger};
 use crate::source::LaneSource;
-use crate::tiles::{GapReason, Joints, Tiler};
+use crate::tiles::{Joints, Tiler};
 use crate::web::{LaneStart, Web};
 
 /// What to inspect, and how.
@@ -95,25 +93,33 @@ pub fn inspect(
     let opened = inspection.sources.into_iter();
     let (sources, lengths): (Vec<_>, Vec<_>) =
         opened.map(|lane| (lane.source, lane.length)).unzip();
-    let (sources, run, mut first) = match inspection.begin {
-        Begin::New => (sources, store.begin_run(&new)?, Page::default()),
+    let (run, started) = match inspection.begin {
+        Begin::New => (store.begin_run(&new)?, Ok(Start::of_new(sources))),
         Begin::Resume { passed } => {
-            let cut_off = cut_off_run(&store, &new)?;
-            let flaws = store.flaws(cut_off.id)?;
-            let flaws = flaws.iter().map(|flaw| web_rect(&flaw.rect));
-            web.resume(
-                &covers(&store.coverage(cut_off.id)?)?,
-                &flaws.collect::<anyhow::Result<Vec<_>>>()?,
-            )?;
-            store.resume_run(cut_off.id)?;
+            let run = cut_off_run(&store, &new, &sources, passed)?;
+            // From here on the run is ours, and nobody adds to what is read of it.
+            store.resume_run(run)?;
             let window_mm = model.passport().reference.window_mm;
-            let (sources, page) = go_on(sources, &places, &mut web, window_mm, passed)?;
-            (sources, cut_off.id, page)
+            let resumed = Start::of_rest(&store, run, sources, &mut web, window_mm, passed);
+            (run, resumed)
         }
     };
-    let lanes = sources.into_iter().zip(corrections).enumerate();
-    let feeds = lanes.map(|(lane, (source, correction))| Feed {
+    let Start {
+        sources,
+        first_page: mut first,
+    } = match started {
+        Ok(start) => start,
+        Err(error) => return Err(abort(&mut store, run, web.ledger(), error)),
+    };
+    let lanes = sources
+        .into_iter()
+        .zip(corrections)
+        .zip(&places)
+        .enumerate();
+    let feeds = lanes.map(|(lane, (((source, from_tick), correction), place))| Feed {
         source,
+        from_tick,
+        um_per_tick: place.geometry.um_per_tick(),
         tiler: Tiler::new(lane, correction),
     });
     let line = Line {
@@ -193,6 +199,7 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
             "mm_per_px": lane.mm_per_px,
             "mm_per_line": lane.mm_per_line,
             "offset_um": lane.offset.get(),
+            "overlapping": lane.overlapping.map(|settings| format!("{:?}, length by {:?}", settings.motion, settings.length)),
         })
     };
     let columns = model.passport().lanes.iter();
@@ -248,61 +255,12 @@ fn lengths_event(lengths: &[Option<Arc<LengthFacts>>]) -> Option<Event> {
     })
 }
 
-/// The roll's last run, if it is one to go on with.
-fn cut_off_run(store: &Store, new: &NewRun) -> anyhow::Result<Run> {
-    let found = store.resumable(&new.roll)?;
-    let run = found.with_context(|| {
-        format!(
-            "found no run of roll {:?} that was cut off, expected one to go on with; inspect it as a new run",
-            new.roll.as_str()
-        )
-    })?;
-    check_same(&run, new)?;
-    Ok(run)
-}
-
-/// Sources that go on where the ledger ends, and what that adds to the roll by itself.
-fn go_on(
-    sources: Vec<Box<dyn Source>>,
-    places: &[LanePlace],
-    web: &mut Web,
-    window_mm: f64,
-    passed: Option<Um>,
-) -> anyhow::Result<(Vec<Box<dyn Source>>, Page)> {
-    let Some(known) = web.ledger().along() else {
-        // Nothing was written: the roll begins with the first cloth that comes.
-        return Ok((sources, Page::default()));
-    };
-    let mut page = Page::default();
-    if sources.iter().any(|source| source.description().live) {
-        let tick = |place: &LanePlace| first_tick_behind(&place.geometry, known.end(), passed);
-        let until = (places.iter())
-            .map(|place| place.geometry.um_from_tick(tick(place)))
-            .max();
-        let reason = passed.map_or(GapReason::UnknownLength, |_| GapReason::PowerCut);
-        page = web.interrupted(until.unwrap_or(known.end()), reason)?;
-    } else {
-        ensure!(
-            passed.is_none(),
-            "found a length that passed meanwhile, expected none: {} still holds all of its cloth",
-            sources
-                .first()
-                .map_or("the source", |source| &source.description().name)
-        );
+/// Ends a run that could not be gone on with, and gives back why.
+fn abort(store: &mut Store, run: RunId, ledger: &Ledger, error: anyhow::Error) -> anyhow::Error {
+    match end_run(store, run, ledger, Err(error)) {
+        Err(error) => error,
+        Ok(()) => anyhow::anyhow!("the run was ended as aborted"),
     }
-    let lanes = sources.into_iter().zip(places).enumerate();
-    let sources = lanes.map(|(lane, (source, place))| {
-        let end = web.ledger().known(lane).map_or(known.start(), Span::end);
-        if source.description().live {
-            behind(
-                source,
-                first_tick_behind(&place.geometry, known.end(), passed),
-            )
-        } else {
-            from_end(source, &place.geometry, end, window_mm)
-        }
-    });
-    Ok((sources.collect(), page))
 }
 
 /// Ends a run in the store, whatever became of it.
@@ -322,10 +280,12 @@ fn end_run(
     let (state, message) = match &ending {
         Ok(Ended::AtItsEnd) => (EndState::Done, None),
         Ok(Ended::WithoutLanes(failed)) => (EndState::Done, Some(failed.clone())),
-        Ok(Ended::Stopped) => (
-            EndState::Aborted,
-            Some("stopped before the end of the source".to_owned()),
-        ),
+        Ok(Ended::Stopped(failed)) => {
+            let stopped = "stopped before the end of the source";
+            let told = failed.iter().map(|failed| format!("; {failed}"));
+            let message = std::iter::once(stopped.to_owned()).chain(told).collect();
+            (EndState::Aborted, Some(message))
+        }
         Err(error) => (EndState::Aborted, Some(format!("{error:#}"))),
     };
     let finished = store.finish_run(
@@ -348,7 +308,8 @@ enum Ended {
     AtItsEnd,
     /// Some lanes lost their camera before the others ended, and why.
     WithoutLanes(String),
-    Stopped,
+    /// And which lanes had failed before, if any.
+    Stopped(Option<String>),
 }
 
 impl Ended {
@@ -362,27 +323,32 @@ impl Ended {
                 Err(error) => failed.push((lane, error)),
             }
         }
-        if failed.len() == n_lanes
+        if n_lanes == 1
             && let Some((_, error)) = failed.pop()
         {
             return Err(error);
         }
-        if is_stopped {
-            return Ok(Ended::Stopped);
-        }
-        if failed.is_empty() {
-            return Ok(Ended::AtItsEnd);
-        }
         let told = failed
             .iter()
             .map(|(lane, error)| format!("lane {}: {error:#}", lane + 1));
-        Ok(Ended::WithoutLanes(told.collect::<Vec<_>>().join("; ")))
+        let told = told.collect::<Vec<_>>().join("; ");
+        ensure!(failed.len() < n_lanes, "every lane failed: {told}");
+        Ok(match (is_stopped, failed.is_empty()) {
+            (true, true) => Ended::Stopped(None),
+            (true, false) => Ended::Stopped(Some(told)),
+            (false, true) => Ended::AtItsEnd,
+            (false, false) => Ended::WithoutLanes(told),
+        })
     }
 }
 
-/// Length of the web as far as its coverage is in the store, in µm; 0 when that cannot be read.
+/// Length of the web as far as its coverage is in the store, in µm; 0 when that cannot be read,
+/// which is told.
 fn written_length(store: &Store, run: RunId) -> i64 {
-    let coverage = store.coverage(run).unwrap_or_default();
+    let coverage = store.coverage(run).unwrap_or_else(|error| {
+        tracing::error!(%error, "how far the roll was written cannot be read; it ends with length 0");
+        Vec::new()
+    });
     let start = coverage.iter().map(|cell| cell.rect.along().start).min();
     let end = coverage.iter().map(|cell| cell.rect.along().end).max();
     end.zip(start).map_or(0, |(end, start)| end - start)

@@ -8,8 +8,9 @@
 //!                       └◀──────────────── tickets ───────────────┘
 //! ```
 //!
-//! Lanes share the workers and nothing else: a lane that waits for its camera makes no other lane
-//! wait, and one whose camera fails ends alone. Stopping is the end of the stream: sources end or
+//! Lanes share the workers and nothing else: a live lane that waits for its camera makes no other
+//! lane wait, and one whose camera fails ends alone. Files wait for each other within a few metres,
+//! so that what must be held for a lane beside is bounded. Stopping is the end of the stream: sources end or
 //! `stop` is set, each stage drains what it holds and drops its sender. Threads are joined in flow
 //! order. When the consumer fails, its receivers are dropped and everything upstream ends; its
 //! error is the one that is told.
@@ -52,8 +53,24 @@ pub struct Line<'a> {
 pub struct Feed {
     /// Where its frames come from.
     pub source: Box<dyn Source>,
+    /// What ends before this tick is passed over.
+    pub from_tick: i64,
+    /// Cloth per tick, µm.
+    pub um_per_tick: f64,
     /// How they are cut.
     pub tiler: Tiler,
+}
+
+impl Feed {
+    /// All that `source` has, on a line of its own.
+    pub fn of(source: Box<dyn Source>, tiler: Tiler) -> Self {
+        Self {
+            source,
+            from_tick: i64::MIN,
+            um_per_tick: 1.0,
+            tiler,
+        }
+    }
 }
 
 /// How the capture of each lane ended, from the left.
@@ -84,7 +101,13 @@ pub fn run(
     std::thread::scope(|scope| {
         let mut lanes = Vec::new();
         let (mut capturing, mut tiling, mut pools) = (Vec::new(), Vec::new(), Vec::new());
-        for (lane, Feed { mut source, tiler }) in feeds.into_iter().enumerate() {
+        for (lane, feed) in feeds.into_iter().enumerate() {
+            let Feed {
+                mut source,
+                from_tick,
+                um_per_tick,
+                tiler,
+            } = feed;
             let description = source.description();
             let policy = if description.live {
                 Policy::DropAndMark
@@ -97,10 +120,15 @@ pub fn run(
             let (frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
             let (tickets, returned) = bounded::<()>(n_tickets);
             pools.push(pool.clone());
-            lanes.push(LaneOrder::new(returned));
+            lanes.push(LaneOrder::new(returned, um_per_tick, !description.live));
             capturing.push(spawn(scope, format!("capture {lane}"), move || {
                 let mut delivery = Delivery::new(frames);
-                let deliver = |captured| delivery.deliver(captured);
+                let deliver = |captured: Captured| {
+                    if captured.ticks().end <= from_tick {
+                        return ControlFlow::Continue(());
+                    }
+                    delivery.deliver(captured)
+                };
                 let counts = capture(&mut *source, &pool, stop, deliver);
                 delivery.finish(lane, counts.as_ref().err());
                 Ok(counts.context("the source failed"))
@@ -257,16 +285,59 @@ struct LaneOrder {
     gather: Gather,
     /// The tickets that come back with them.
     returned: Receiver<()>,
+    /// Tickets that have not been given back yet: the lane is ahead of the others.
+    n_owed: usize,
+    um_per_tick: f64,
+    /// Whether its source can wait.
+    can_wait: bool,
+    /// Cloth along that has been consumed, µm; infinite once the lane has ended.
+    reached: f64,
 }
 
+/// How far a lane whose source can wait may be ahead of another one of them, µm.
+const MOST_AHEAD: f64 = 2e6;
+
 impl LaneOrder {
-    fn new(returned: Receiver<()>) -> Self {
+    fn new(returned: Receiver<()>, um_per_tick: f64, can_wait: bool) -> Self {
         Self {
             reorder: Reorder::default(),
             gather: Gather::default(),
             returned,
+            n_owed: 0,
+            um_per_tick,
+            can_wait,
+            reached: f64::NEG_INFINITY,
         }
     }
+
+    fn note(&mut self, ordered: &Ordered) {
+        let end = match ordered {
+            Ordered::Frame(seen) => seen.head.frame.ticks.end,
+            Ordered::Missed(missed) => missed.ticks.end,
+            Ordered::Ended => {
+                self.reached = f64::INFINITY;
+                return;
+            }
+        };
+        self.reached = self.reached.max(end as f64 * self.um_per_tick);
+    }
+}
+
+/// Gives back what lanes are owed that are not too far ahead.
+fn give_back(lanes: &mut [LaneOrder]) -> anyhow::Result<()> {
+    let waiting = lanes.iter().filter(|lane| lane.can_wait);
+    let last = waiting
+        .map(|lane| lane.reached)
+        .fold(f64::INFINITY, f64::min);
+    for lane in lanes {
+        if lane.can_wait && lane.reached.is_finite() && lane.reached > last + MOST_AHEAD {
+            continue;
+        }
+        for _ in 0..std::mem::take(&mut lane.n_owed) {
+            lane.returned.recv().context("the tiler gave no ticket")?;
+        }
+    }
+    Ok(())
 }
 
 fn consume_in_order(
@@ -281,11 +352,13 @@ fn consume_in_order(
             lane.with_context(|| format!("found work of lane {index}, which is not there"))?;
         lane.reorder.push(numbered);
         while let Some(item) = lane.reorder.next_in_order() {
-            lane.returned.recv().context("the tiler gave no ticket")?;
+            lane.n_owed += 1;
             if let Some(ordered) = lane.gather.push(item) {
+                lane.note(&ordered);
                 consume(index, ordered)?;
             }
         }
+        give_back(lanes)?;
     }
     let n_waiting: usize = lanes.iter().map(|lane| lane.reorder.n_waiting()).sum();
     anyhow::ensure!(

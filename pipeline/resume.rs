@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! coverage in the store ─▶ ledger so far ─▶ where each lane ended
-//! a source that begins anew (files) ─▶ FromTick: cloth that was told of is passed over
-//! a live source                     ─▶ Shifted:  it shows other cloth by now, behind a gap
+//! a source that begins anew (files) ─▶ cloth that was told of is passed over
+//! a live source                     ─▶ it shows other cloth by now, behind a gap
 //! ```
 //!
 //! A folder still holds the cloth that the cut-off run did not reach, so nothing is missed; the
@@ -14,10 +14,12 @@
 use anyhow::{Context, ensure};
 use calibration::{LaneGeometry, Span, Um, WebRect, um_from_mm};
 use camera::{CameraError, Captured, Description, Pool, Source};
-use store::{CoverageCell, NewRun, Run};
+use store::{CoverageCell, NewRun, Run, RunId, Store};
 
+use crate::record::Page;
 use crate::roll::{Cover, CoverState};
 use crate::tiles::GapReason;
+use crate::web::Web;
 
 /// How a run begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,11 +33,121 @@ pub enum Begin {
     },
 }
 
+/// What a run starts with.
+pub struct Start {
+    /// The lanes' sources, from the left, each with the tick before which nothing is looked at.
+    pub sources: Vec<(Box<dyn Source>, i64)>,
+    /// What is to be written before anything else.
+    pub first_page: Page,
+}
+
+impl Start {
+    /// Of a new run.
+    pub fn of_new(sources: Vec<Box<dyn Source>>) -> Self {
+        let all = |source| (source, i64::MIN);
+        Self {
+            sources: sources.into_iter().map(all).collect(),
+            first_page: Page::default(),
+        }
+    }
+
+    /// Of the rest of a run, which `web` then goes on with.
+    ///
+    /// # Errors
+    /// What the store says, or that what it holds is not whole.
+    pub fn of_rest(
+        store: &Store,
+        run: RunId,
+        sources: Vec<Box<dyn Source>>,
+        web: &mut Web,
+        window_mm: f64,
+        passed: Option<Um>,
+    ) -> anyhow::Result<Self> {
+        let flaws = store.flaws(run)?;
+        let flaws = flaws.iter().map(|flaw| web_rect(&flaw.rect));
+        let flaws = flaws.collect::<anyhow::Result<Vec<_>>>()?;
+        let is_live = sources.iter().any(|source| source.description().live);
+        // Of cloth that will not be seen again no flaw can be told twice.
+        let written = if is_live { &[] } else { &flaws[..] };
+        web.resume(&covers(&store.coverage(run)?)?, written)?;
+        if is_live {
+            return Self::behind_a_gap(sources, web, &flaws, passed);
+        }
+        let lanes = sources.into_iter().enumerate().map(|(lane, source)| {
+            let end = web.ledger().known(lane).map(Span::end);
+            let from = end.map(|end| tick_before(&web.place(lane).geometry, end, window_mm));
+            (source, from.unwrap_or(i64::MIN))
+        });
+        Ok(Self {
+            sources: lanes.collect(),
+            first_page: Page::default(),
+        })
+    }
+
+    /// Of a run whose cloth ran on: behind everything that was written of it, flaws too, whose
+    /// coverage may have been held back.
+    fn behind_a_gap(
+        sources: Vec<Box<dyn Source>>,
+        web: &mut Web,
+        flaws: &[WebRect],
+        passed: Option<Um>,
+    ) -> anyhow::Result<Self> {
+        let known = web.ledger().along();
+        let flaws = flaws.iter().map(|flaw| flaw.along);
+        let seen = flaws.chain(known).reduce(Span::hull);
+        let seen = seen.unwrap_or(Span::new(Um::ZERO, Um::ZERO)?);
+        let tick = |lane| first_tick_behind(&web.place(lane).geometry, seen.end(), passed);
+        let ticks: Vec<i64> = (0..sources.len()).map(tick).collect();
+        let ends = ticks.iter().enumerate();
+        let ends = ends.map(|(lane, tick)| web.place(lane).geometry.um_from_tick(*tick));
+        let until = ends.max().unwrap_or(seen.end());
+        let reason = passed.map_or(GapReason::UnknownLength, |_| GapReason::PowerCut);
+        let first_page = web.interrupted(seen, until, reason)?;
+        let sources = sources.into_iter().zip(ticks);
+        Ok(Self {
+            sources: sources
+                .map(|(source, tick)| (behind(source, tick), i64::MIN))
+                .collect(),
+            first_page,
+        })
+    }
+}
+
+/// The roll's last run, if it is one that can be gone on with as `new`, from these sources.
+///
+/// # Errors
+/// When there is none, it was another model or calibration, or `passed` is said of cloth that is
+/// all still there.
+pub fn cut_off_run(
+    store: &Store,
+    new: &NewRun,
+    sources: &[Box<dyn Source>],
+    passed: Option<Um>,
+) -> anyhow::Result<RunId> {
+    let is_live = sources.iter().any(|source| source.description().live);
+    ensure!(
+        passed.is_none() || is_live,
+        "found a length that passed meanwhile, expected none: {} still holds all of its cloth",
+        sources
+            .first()
+            .map_or("the source", |source| &source.description().name)
+    );
+    let found = store.resumable(&new.roll)?;
+    let run = found.with_context(|| {
+        format!(
+            "found no run of roll {:?} that was cut off, expected one to go on with; inspect it as a new run",
+            new.roll.as_str()
+        )
+    })?;
+    check_same(&run, new)?;
+    Ok(run.id)
+}
+
 /// Refuses to go on with `run` as `new`: one run is one model and one calibration.
 ///
 /// # Errors
 /// With what it was and what it would be.
-pub fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
+fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
     let text = |word: Option<&store::Name>| word.map_or("none", |name| name.as_str()).to_owned();
     for (what, found, expected) in [
         (
@@ -59,6 +171,17 @@ pub fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
             run.calibration_json.clone(),
         ),
         (
+            "runtime version",
+            new.runtime_version.clone(),
+            run.runtime_version.clone(),
+        ),
+        ("device", new.device.clone(), run.device.clone()),
+        (
+            "batch shape",
+            new.batch_shape.clone(),
+            run.batch_shape.clone(),
+        ),
+        (
             "engine version",
             new.engine_version.clone(),
             run.engine_version.clone(),
@@ -77,7 +200,7 @@ pub fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the store holds what this version does not know.
-pub fn covers(cells: &[CoverageCell]) -> anyhow::Result<Vec<Cover>> {
+fn covers(cells: &[CoverageCell]) -> anyhow::Result<Vec<Cover>> {
     cells
         .iter()
         .map(|cell| {
@@ -103,7 +226,7 @@ pub fn covers(cells: &[CoverageCell]) -> anyhow::Result<Vec<Cover>> {
 ///
 /// # Errors
 /// None that the store lets be: its rectangles are never reversed.
-pub fn web_rect(rect: &store::Rect) -> anyhow::Result<WebRect> {
+fn web_rect(rect: &store::Rect) -> anyhow::Result<WebRect> {
     let span = |range: std::ops::Range<i64>| Span::new(Um(range.start), Um(range.end));
     Ok(WebRect {
         along: span(rect.along())?,
@@ -113,7 +236,7 @@ pub fn web_rect(rect: &store::Rect) -> anyhow::Result<WebRect> {
 
 /// Where cloth goes on behind `passed`, or behind the shortest gap there is: the first tick
 /// whose cloth begins there.
-pub fn first_tick_behind(geometry: &LaneGeometry, end: Um, passed: Option<Um>) -> i64 {
+fn first_tick_behind(geometry: &LaneGeometry, end: Um, passed: Option<Um>) -> i64 {
     let from = end.get() + passed.map_or(1, |passed| passed.get().max(0));
     let mut tick = (from as f64 / geometry.um_per_tick()).floor() as i64;
     while geometry.um_from_tick(tick).get() < from {
@@ -122,48 +245,19 @@ pub fn first_tick_behind(geometry: &LaneGeometry, end: Um, passed: Option<Um>) -
     tick
 }
 
-/// A source that begins anew, without the cloth of which the ledger was told; what lies within
-/// `window_mm` before `end` still comes.
-pub fn from_end(
-    source: Box<dyn Source>,
-    geometry: &LaneGeometry,
-    end: Um,
-    window_mm: f64,
-) -> Box<dyn Source> {
+/// Where a source that begins anew is to be looked at from: `window_mm` before `end`.
+fn tick_before(geometry: &LaneGeometry, end: Um, window_mm: f64) -> i64 {
     let from = end.get() - um_from_mm(window_mm).get();
-    Box::new(FromTick {
-        source,
-        tick: (from as f64 / geometry.um_per_tick()).floor() as i64,
-    })
+    (from as f64 / geometry.um_per_tick()).floor() as i64
 }
 
 /// A live source that begins anew: what it shows lies from `tick` on.
-pub fn behind(source: Box<dyn Source>, tick: i64) -> Box<dyn Source> {
+fn behind(source: Box<dyn Source>, tick: i64) -> Box<dyn Source> {
     Box::new(Shifted {
         source,
         tick,
         shift: None,
     })
-}
-
-struct FromTick {
-    source: Box<dyn Source>,
-    tick: i64,
-}
-
-impl Source for FromTick {
-    fn description(&self) -> &Description {
-        self.source.description()
-    }
-
-    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
-        loop {
-            match self.source.next(pool)? {
-                Some(captured) if captured.ticks().end <= self.tick => {}
-                next => return Ok(next),
-            }
-        }
-    }
 }
 
 struct Shifted {
@@ -220,8 +314,7 @@ mod tests {
     #[test]
     fn a_folder_is_passed_over_up_to_the_window_before_its_end() {
         // The run ended at tick 30, 9 mm; 2 mm before it lie in the frame of ticks 20..30.
-        let rest = from_end(loom(), &geometry(), Um(9000), 2.0);
-        assert_eq!(ticks(rest), [20..30, 30..40, 40..50]);
+        assert_eq!(tick_before(&geometry(), Um(9000), 2.0), 23);
     }
 
     #[test]

@@ -225,22 +225,29 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters cloth that passed while nobody looked, behind everything known and up to `until`.
+    /// Enters cloth that passed while nobody looked, behind everything known and up to `until`. Where
+    /// nothing is known the roll begins at `start`.
     ///
     /// # Errors
     /// As for [`Ledger::frame`].
-    pub fn interrupted(&mut self, until: Um, reason: GapReason) -> anyhow::Result<Vec<Cover>> {
+    pub fn interrupted(
+        &mut self,
+        start: Um,
+        until: Um,
+        reason: GapReason,
+    ) -> anyhow::Result<Vec<Cover>> {
         let mut cover = Vec::new();
-        let Some(web) = self.along() else {
-            return Ok(cover);
-        };
-        let end = until.max(web.end());
+        let web = self.along().unwrap_or(Span::new(start, start)?);
+        let web = Span::new(web.start(), until.max(web.end()))?;
         for lane in 0..self.lanes.len() {
             let LaneLedger { place, known } = &mut self.lanes[lane];
             let owned = place.owned;
-            let from = known.map_or(web.start(), Span::end);
-            *known = Some(Span::new(web.start(), end)?);
-            let unseen = Span::new(from, end)?;
+            let none = Span::new(web.start(), web.start())?;
+            let seen = known.replace(web).unwrap_or(none);
+            let late = CoverState::Gap(GapReason::FrameLost);
+            let before = Span::new(web.start(), seen.start())?;
+            self.enter(lane, before, owned, late, &mut cover);
+            let unseen = Span::new(seen.end(), web.end())?;
             self.enter(lane, unseen, owned, CoverState::Gap(reason), &mut cover);
         }
         Ok(cover)
@@ -370,4 +377,65 @@ fn bands(seen: &SeenFrame, cloth: Range<usize>) -> Vec<(Range<i64>, Vec<Range<u3
             (cut[0]..cut[1], columns)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two lanes of 100 columns of 1 mm that share 10; a tick is 1 mm.
+    fn ledger() -> Ledger {
+        let lane = |offset| LaneGeometry::new(1.0, 1000.0, Um(offset), 100).unwrap();
+        Ledger::new(&LanePlace::of_lanes(&[lane(0), lane(90_000)]).unwrap())
+    }
+
+    fn missed(ticks: Range<i64>) -> Missed {
+        Missed {
+            camera: 0,
+            sequence: 0,
+            ticks,
+            reason: GapReason::Overload,
+            detail: String::new(),
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn an_interruption_behind_lanes_that_began_and_ended_apart_adds_up() {
+        let mut ledger = ledger();
+        ledger.missed(0, &missed(0..10)).unwrap();
+        ledger.missed(1, &missed(5..8)).unwrap();
+        let covers = ledger.interrupted(Um(0), Um(20_000), GapReason::PowerCut);
+        ledger.check().unwrap();
+        let told: Vec<(i64, i64, CoverState)> = covers
+            .unwrap()
+            .iter()
+            .map(|cover| {
+                (
+                    cover.rect.along.start().get(),
+                    cover.rect.along.end().get(),
+                    cover.state,
+                )
+            })
+            .collect();
+        let (late, cut) = (GapReason::FrameLost, GapReason::PowerCut);
+        assert_eq!(
+            told,
+            [
+                (10_000, 20_000, CoverState::Gap(cut)),
+                (0, 5_000, CoverState::Gap(late)),
+                (8_000, 20_000, CoverState::Gap(cut)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_two_lanes_see_counts_for_its_owner() {
+        let mut ledger = ledger();
+        for lane in 0..2 {
+            ledger.missed(lane, &missed(0..10)).unwrap();
+        }
+        assert_eq!(ledger.width(), Um(190_000));
+        ledger.check().unwrap();
+    }
 }

@@ -42,7 +42,7 @@ pub struct Piece {
     pub flaw: Flaw,
     /// Area of its cells that are the lane's own, in µm².
     pub owned_um2: i64,
-    /// Boxes of what the lane on the left may see of it too, in order along.
+    /// Boxes of what the lane on the left may see of it too.
     pub left: Vec<WebRect>,
     /// The same on the right.
     pub right: Vec<WebRect>,
@@ -201,11 +201,8 @@ impl Stitch {
     /// Where the first of what may still grow along a lane border begins.
     pub fn first_open_at_border(&self) -> Option<Um> {
         let shared = |open: &Open| {
-            let (left, right) = (open.piece.left.first(), open.piece.right.first());
-            left.into_iter()
-                .chain(right)
-                .map(|part| part.along.start())
-                .min()
+            let parts = open.piece.left.iter().chain(&open.piece.right);
+            parts.map(|part| part.along.start()).min()
         };
         self.open.iter().filter_map(shared).min()
     }

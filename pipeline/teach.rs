@@ -27,7 +27,7 @@ use models::{
 use ndarray::Array3;
 
 use crate::config::{Lane, Station};
-use crate::fitting::model_channels;
+use crate::fitting::{model_channels, scales_agree};
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Feed, Line};
 use crate::source::{SourceSpec, open_lane};
@@ -231,6 +231,18 @@ fn lanes_of(
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<Lanes> {
     let n_lanes = teaching.station.lanes.len();
+    let first = &teaching.station.lanes[0];
+    for (index, lane) in teaching.station.lanes.iter().enumerate() {
+        ensure!(
+            scales_agree(first, lane),
+            "found lane {} at {} x {} mm per pixel and lane 1 at {} x {}, expected one scale for all: a model is taught at one",
+            index + 1,
+            lane.mm_per_px,
+            lane.mm_per_line,
+            first.mm_per_px,
+            first.mm_per_line
+        );
+    }
     let mut channels = None;
     let mut each = Vec::new();
     for index in 0..n_lanes {
@@ -292,11 +304,8 @@ fn pass(
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let line = Line {
-            feeds: vec![Feed {
-                source,
-                // The only lane of this line, whichever of the station's it is.
-                tiler: Tiler::new(0, lane.correction.clone()),
-            }],
+            // The only lane of this line, whichever of the station's it is.
+            feeds: vec![Feed::of(source, Tiler::new(0, lane.correction.clone()))],
             scorers,
             stop: teaching.stop,
         };

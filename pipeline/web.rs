@@ -31,6 +31,9 @@ use crate::tiles::{GapReason, Missed, TilePlace};
 /// threshold, so that a roll can be graded under other rules without being looked at again.
 const MOST_CANDIDATES: usize = 50;
 
+/// Beyond all cloth: up to where nothing more comes from a lane that has ended.
+const END: Um = Um(i64::MAX);
+
 /// What is known of a roll so far.
 pub struct Web {
     lanes: Vec<LaneSoFar>,
@@ -94,6 +97,11 @@ impl Web {
         }
     }
 
+    /// Where a lane lies.
+    pub fn place(&self, lane: usize) -> &LanePlace {
+        &self.lanes[lane].place
+    }
+
     /// The ledger so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -115,33 +123,40 @@ impl Web {
         Ok(())
     }
 
-    /// Whether a flaw is one that the earlier part has written: most of its box lies in that one's.
+    /// Whether a flaw is one that the earlier part has written: most of either's box lies in the
+    /// other's.
     fn is_written(&self, flaw: &Flaw) -> bool {
         self.written.iter().any(|written| {
-            let both = flaw.rect.intersection(written);
-            both.is_some_and(|both| 2 * both.area_um2() > flaw.rect.area_um2())
+            let both = flaw
+                .rect
+                .intersection(written)
+                .map(|both| 2 * both.area_um2());
+            let larger = flaw.rect.area_um2().max(written.area_um2());
+            both.is_some_and(|both| both > larger)
         })
     }
 
-    /// Enters cloth that passed before the run was gone on with; see [`Ledger::interrupted`].
+    /// Enters cloth that passed before the run was gone on with, from what was `seen` of it until
+    /// then; see [`Ledger::interrupted`].
     ///
     /// # Errors
     /// When a length is beyond what `i64` micrometres can count.
-    pub fn interrupted(&mut self, until: Um, reason: GapReason) -> anyhow::Result<Page> {
-        let message = match self.ledger.along() {
-            Some(known) if reason == GapReason::UnknownLength => format!(
-                "cloth passed unseen at {}; found no measure of how much, so the gap only marks the place",
-                known.end()
-            ),
-            Some(known) => format!(
-                "{} of cloth passed unseen from {} on",
-                until - known.end(),
-                known.end()
-            ),
-            None => "cloth passed unseen before the first of this roll was seen".to_owned(),
+    pub fn interrupted(
+        &mut self,
+        seen: Span,
+        until: Um,
+        reason: GapReason,
+    ) -> anyhow::Result<Page> {
+        let end = seen.end();
+        let message = if reason == GapReason::UnknownLength {
+            format!(
+                "cloth passed unseen at {end}; found no measure of how much, so the gap only marks the place"
+            )
+        } else {
+            format!("{} of cloth passed unseen from {end} on", until - end)
         };
         Ok(Page {
-            coverage: self.ledger.interrupted(until, reason)?,
+            coverage: self.ledger.interrupted(seen.start(), until, reason)?,
             events: vec![Event {
                 kind: GapReason::PowerCut.as_str(),
                 severity: EventSeverity::Warning,
@@ -162,7 +177,7 @@ impl Web {
             Ordered::Ended => {
                 let mut page = Page::default();
                 let ended = self.lanes[lane].stitch.finish();
-                self.enter(lane, ended, Um(i64::MAX), &mut page);
+                self.enter(lane, ended, None, END, &mut page);
                 Ok(page)
             }
         }
@@ -177,7 +192,7 @@ impl Web {
         let mut page = Page::default();
         for lane in 0..self.lanes.len() {
             let ended = self.lanes[lane].stitch.finish();
-            self.enter(lane, ended, Um(i64::MAX), &mut page);
+            self.enter(lane, ended, None, END, &mut page);
         }
         page.coverage.extend(self.ledger.close(|lane| {
             if has_failed(lane) {
@@ -187,6 +202,7 @@ impl Web {
             }
         })?);
         page.events.extend(self.joints_event());
+        page.events.extend(self.lag_event());
         Ok(page)
     }
 
@@ -214,7 +230,7 @@ impl Web {
         } else {
             of_lane.stitch.finish()
         };
-        self.enter(lane, ended, end, &mut page);
+        self.enter(lane, ended, Some(end), end, &mut page);
         page.events.push(Event {
             kind: missed.reason.as_str(),
             severity: EventSeverity::Warning,
@@ -289,7 +305,7 @@ impl Web {
         };
         let open = of_lane.stitch.first_open_at_border();
         let settled = open.map_or(along.end(), |open| open.min(along.end()));
-        self.enter(lane, ended, settled, &mut page);
+        self.enter(lane, ended, Some(along.end()), settled, &mut page);
         Ok(page)
     }
 
@@ -303,8 +319,15 @@ impl Web {
 
     /// What is whole is a flaw when it came above the threshold anywhere, else a candidate.
     /// Coverage goes with it as soon as no flaw of its lane is still to be written.
-    fn enter(&mut self, lane: usize, ended: Vec<Piece>, settled: Um, page: &mut Page) {
-        let mut whole = self.borders.push(lane, ended, settled);
+    fn enter(
+        &mut self,
+        lane: usize,
+        ended: Vec<Piece>,
+        reached: Option<Um>,
+        settled: Um,
+        page: &mut Page,
+    ) {
+        let mut whole = self.borders.push(lane, ended, reached, settled);
         whole.retain(|flaw| !self.is_written(flaw));
         let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
             whole.into_iter().partition(|flaw| flaw.score > 1.0);
@@ -320,6 +343,18 @@ impl Web {
                 page.coverage.append(&mut of_lane.held);
             }
         }
+    }
+
+    /// How many flaws did not wait for a lane that lagged, if any.
+    fn lag_event(&self) -> Option<Event> {
+        let n_forced = self.borders.n_forced();
+        (n_forced > 0).then(|| Event {
+            kind: "lane_lagged",
+            severity: EventSeverity::Warning,
+            message: format!(
+                "a lane lagged far behind the one beside it; {n_forced} flaws on their border did not wait for it and may be told in two parts"
+            ),
+        })
     }
 
     /// How many frames do not continue the one before, if any.

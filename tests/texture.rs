@@ -275,10 +275,7 @@ fn each_frame(cloth: &LoomSettings, field: Option<&FlatField>, mut each: impl Fn
         joints: Joints::Known,
     };
     let line = Line {
-        feeds: vec![Feed {
-            source: loom(cloth.clone()),
-            tiler: Tiler::new(0, correction),
-        }],
+        feeds: vec![Feed::of(loom(cloth.clone()), Tiler::new(0, correction))],
         scorers: vec![Box::new(Texture::raw())],
         stop: &AtomicBool::new(false),
     };

@@ -8,11 +8,11 @@ use calibration::Um;
 use camera::{FlawKind, LoomSettings, Source};
 use selvedge::inspect::inspect;
 use selvedge::resume::Begin;
-use store::{RunState, Store};
+use store::{Name, RunState, Store};
 
 use super::Between;
 use crate::texture::{TextureArticle, clean_cloth, loom, station};
-use crate::told::{Told, inspection, store_with};
+use crate::told::{Told, inspection, store_at, store_with};
 
 fn cloth() -> LoomSettings {
     clean_cloth(7)
@@ -177,5 +177,57 @@ fn what_is_not_the_run_that_was_cut_off_is_refused_in_words() {
     assert!(
         other.contains("found calibration") && other.contains("new run"),
         "{other}"
+    );
+}
+
+#[test]
+fn a_live_roll_goes_on_behind_flaws_whose_coverage_was_held_back() {
+    let taught = TextureArticle::clean();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("selvedge.db");
+    let url = path.to_str().unwrap();
+    let store = store_at(url, &taught.article);
+    let (store, before) = run(store, live(cloth()), Begin::New, 3);
+    let cut_off = store
+        .latest_run(&Name::new("4711").unwrap())
+        .unwrap()
+        .unwrap();
+    drop(store);
+    // As a killed process leaves it: a flaw beside a running one, 60 mm behind the last coverage.
+    let end = before.length_um;
+    let mut store = Store::open(url).unwrap();
+    store.resume_run(cut_off.id).unwrap();
+    let rect = store::Rect::new(end + 50_000..end + 60_000, 40_000..50_000).unwrap();
+    let flaw = store::NewFlaw {
+        class: "unknown".to_owned(),
+        rect,
+        length_um: 10_000,
+        area_um2: 100_000_000,
+        score: 2.0,
+        severity: "minor".to_owned(),
+        found_at_us: 0,
+        crop: None,
+    };
+    let batch = store::Batch {
+        flaws: vec![flaw],
+        ..store::Batch::default()
+    };
+    store.append(cut_off.id, &batch).unwrap();
+    drop(store);
+
+    let passed = Some(Um(1_000_000));
+    let begin = Begin::Resume { passed };
+    let (_, told) = run(
+        Store::open(url).unwrap(),
+        live(clean_cloth(9)),
+        begin,
+        u64::MAX,
+    );
+    told.assert_adds_up();
+    let gap = ([end, end + 1_060_000], [0, 128_000], "power_cut");
+    assert!(told.gaps().contains(&gap), "{:?}", told.gaps());
+    assert_eq!(
+        told.flaws.iter().filter(|flaw| flaw.rect == rect).count(),
+        1
     );
 }
