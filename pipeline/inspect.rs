@@ -8,24 +8,24 @@
 //! `aborted` with the reason when the line failed or was stopped. What was found until then
 //! stays. Nothing here depends on how many workers there are.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::{Ending, Source};
+use camera::Source;
 use models::{Article, Scorer};
-use store::{EndState, EventSeverity, LengthKnown, Name, NewRun, RollChoice, RunEnd, RunId, Store};
+use store::{Name, NewRun, RollChoice, RunId, Store};
 
 use crate::channel::Tx;
 use crate::config::{Lane, Station};
+use crate::ending::{abort, end_run};
 use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
 use crate::judging::Ordered;
-use crate::line::{self, Endings, Feed, Line};
-use crate::new_cloth::LengthFacts;
-use crate::record::{Event, Page, Written};
+use crate::lengths::Lengths;
+use crate::line::{self, Feed, Line};
+use crate::record::{Page, Written};
 use crate::resume::{Begin, Start, cut_off_run};
-use crate::roll::{LanePlace, Ledger};
+use crate::roll::LanePlace;
 use crate::source::LaneSource;
 use crate::tiles::{Joints, Tiler};
 use crate::web::{LaneStart, Web};
@@ -93,6 +93,7 @@ pub fn inspect(
     let opened = inspection.sources.into_iter();
     let (sources, lengths): (Vec<_>, Vec<_>) =
         opened.map(|lane| (lane.source, lane.length)).unzip();
+    let lengths = Lengths::of(lengths);
     let (run, started) = match inspection.begin {
         Begin::New => (store.begin_run(&new)?, Ok(Start::of_new(sources))),
         Begin::Resume { passed } => {
@@ -109,7 +110,7 @@ pub fn inspect(
         first_page: mut first,
     } = match started {
         Ok(start) => start,
-        Err(error) => return Err(abort(&mut store, run, web.ledger(), error)),
+        Err(error) => return Err(abort(&mut store, run, web.ledger(), &lengths, error)),
     };
     let lanes = sources
         .into_iter()
@@ -143,11 +144,11 @@ pub fn inspect(
         };
         // A line that failed half way leaves a true, short roll behind.
         let mut last = web.last_page(has_failed)?;
-        last.events.extend(lengths_event(&lengths));
+        last.events.extend(lengths.event());
         send(pages, last)?;
         Ok(ran)
     });
-    end_run(&mut store, run, web.ledger(), recorded)?;
+    end_run(&mut store, run, web.ledger(), &lengths, recorded)?;
     Ok((store, run))
 }
 
@@ -194,6 +195,7 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
 /// Everything that a result depends on, for the run's record.
 fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
     let Inspection { model, station, .. } = inspection;
+    let lengths = inspection.sources.iter().map(|lane| lane.length.clone());
     let lane = |lane: &Lane| {
         serde_json::json!({
             "mm_per_px": lane.mm_per_px,
@@ -221,137 +223,8 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         batch_shape: format!("1 x {}", model.passport().channels.n_planes()),
         mm_per_px: station.lanes[0].mm_per_px,
         station: station.name.as_deref().map(Name::new).transpose()?,
-        length_known: length_known(&inspection.sources),
+        length_known: Lengths::of(lengths.collect()).known(),
     })
-}
-
-/// How the web's length will be known: by the lane that knows it least.
-fn length_known(sources: &[LaneSource]) -> LengthKnown {
-    let known = sources.iter().map(|lane| match &lane.length {
-        Some(facts) => facts.length_known(),
-        None => LengthKnown::Nominal,
-    });
-    known
-        .min_by_key(|known| match known {
-            LengthKnown::Nominal => 0,
-            LengthKnown::Measured => 1,
-            LengthKnown::Encoder => 2,
-        })
-        .unwrap_or(LengthKnown::Nominal)
-}
-
-/// How much of the length turned out not to be measured, if any.
-fn lengths_event(lengths: &[Option<Arc<LengthFacts>>]) -> Option<Event> {
-    let facts = || lengths.iter().flatten();
-    let n_nominal: u64 = facts().map(|facts| facts.n_nominal()).sum();
-    let n_measured: u64 = facts().map(|facts| facts.n_measured()).sum();
-    (n_nominal > 0).then(|| Event {
-        kind: "nominal_length",
-        severity: EventSeverity::Warning,
-        message: format!(
-            "{n_nominal} of {} movements of the cloth could not be measured and stand at their nominal length",
-            n_nominal + n_measured
-        ),
-    })
-}
-
-/// Ends a run that could not be gone on with, and gives back why.
-fn abort(store: &mut Store, run: RunId, ledger: &Ledger, error: anyhow::Error) -> anyhow::Error {
-    match end_run(store, run, ledger, Err(error)) {
-        Err(error) => error,
-        Ok(()) => anyhow::anyhow!("the run was ended as aborted"),
-    }
-}
-
-/// Ends a run in the store, whatever became of it.
-fn end_run(
-    store: &mut Store,
-    run: RunId,
-    ledger: &Ledger,
-    recorded: anyhow::Result<anyhow::Result<Endings>>,
-) -> anyhow::Result<()> {
-    let (length_um, ran) = match recorded {
-        Ok(ran) => (ledger.length().get(), ran),
-        // What the ledger holds and the store does not was not inspected.
-        Err(error) => (written_length(store, run), Err(error)),
-    };
-    let ending = ran.and_then(Ended::of);
-    let ending = ending.and_then(|ended| ledger.check().map(|()| ended));
-    let (state, message) = match &ending {
-        Ok(Ended::AtItsEnd) => (EndState::Done, None),
-        Ok(Ended::WithoutLanes(failed)) => (EndState::Done, Some(failed.clone())),
-        Ok(Ended::Stopped(failed)) => {
-            let stopped = "stopped before the end of the source";
-            let told = failed.iter().map(|failed| format!("; {failed}"));
-            let message = std::iter::once(stopped.to_owned()).chain(told).collect();
-            (EndState::Aborted, Some(message))
-        }
-        Err(error) => (EndState::Aborted, Some(format!("{error:#}"))),
-    };
-    let finished = store.finish_run(
-        run,
-        &RunEnd {
-            length_um,
-            width_um: ledger.width().get(),
-            length_known: None,
-            state,
-            message,
-        },
-    );
-    // What went wrong first is what a person must hear of.
-    ending?;
-    finished.context("the run's end could not be written; it stays in the store as not ended")
-}
-
-/// How all lanes together ended.
-enum Ended {
-    AtItsEnd,
-    /// Some lanes lost their camera before the others ended, and why.
-    WithoutLanes(String),
-    /// And which lanes had failed before, if any.
-    Stopped(Option<String>),
-}
-
-impl Ended {
-    /// An error when no lane's camera lasted.
-    fn of(endings: Endings) -> anyhow::Result<Self> {
-        let n_lanes = endings.len();
-        let (mut failed, mut is_stopped) = (Vec::new(), false);
-        for (lane, ending) in endings.into_iter().enumerate() {
-            match ending {
-                Ok(counts) => is_stopped |= counts.ending != Ending::EndOfSource,
-                Err(error) => failed.push((lane, error)),
-            }
-        }
-        if n_lanes == 1
-            && let Some((_, error)) = failed.pop()
-        {
-            return Err(error);
-        }
-        let told = failed
-            .iter()
-            .map(|(lane, error)| format!("lane {}: {error:#}", lane + 1));
-        let told = told.collect::<Vec<_>>().join("; ");
-        ensure!(failed.len() < n_lanes, "every lane failed: {told}");
-        Ok(match (is_stopped, failed.is_empty()) {
-            (true, true) => Ended::Stopped(None),
-            (true, false) => Ended::Stopped(Some(told)),
-            (false, true) => Ended::AtItsEnd,
-            (false, false) => Ended::WithoutLanes(told),
-        })
-    }
-}
-
-/// Length of the web as far as its coverage is in the store, in µm; 0 when that cannot be read,
-/// which is told.
-fn written_length(store: &Store, run: RunId) -> i64 {
-    let coverage = store.coverage(run).unwrap_or_else(|error| {
-        tracing::error!(%error, "how far the roll was written cannot be read; it ends with length 0");
-        Vec::new()
-    });
-    let start = coverage.iter().map(|cell| cell.rect.along().start).min();
-    let end = coverage.iter().map(|cell| cell.rect.along().end).max();
-    end.zip(start).map_or(0, |(end, start)| end - start)
 }
 
 fn send(pages: &Tx<Page>, page: Page) -> anyhow::Result<()> {

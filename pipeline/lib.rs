@@ -39,6 +39,8 @@ pub mod roll;
 
 pub mod record;
 
+pub mod lengths;
+
 pub mod web;
 
 pub mod line;
@@ -48,6 +50,8 @@ pub mod shelf;
 pub mod fitting;
 
 pub mod resume;
+
+pub mod ending;
 
 pub mod inspect;
 

@@ -37,6 +37,8 @@ pub struct RollReport {
     pub length_mm: f64,
     /// Width of the web, what lies beside the cloth included.
     pub width_mm: f64,
+    /// How the length is known: `encoder`, `measured` or `nominal`.
+    pub length_known: String,
     /// Area whose scores have come.
     pub inspected_mm2: f64,
     /// Area beside the cloth.
@@ -186,6 +188,7 @@ impl RollView {
             model: self.run.model.to_string(),
             length_mm: mm(length_um),
             width_mm: mm(width_um),
+            length_known: self.run.length_known.as_str().to_owned(),
             inspected_mm2: area(&CoverState::Inspected),
             beside_mm2: area(&CoverState::Beside),
             gaps: self

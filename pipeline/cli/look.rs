@@ -132,10 +132,11 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
         // The sum of nothing is -0.0, which would be printed so.
         .fold(0.0, |sum, area| sum + area);
     say(&format!(
-        "roll {}, article {}: {:.3} m x {:.0} mm, {}",
+        "roll {}, article {}: {:.3} m ({} length) x {:.0} mm, {}",
         report.roll,
         report.article,
         report.length_mm / 1e3,
+        report.length_known,
         report.width_mm,
         view.warning().unwrap_or_else(|| report.state.clone())
     ))?;
