@@ -90,10 +90,9 @@ pub fn inspect(
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let new = new_run(&inspection)?;
+    let lengths = Lengths::of(&inspection.sources);
     let opened = inspection.sources.into_iter();
-    let (sources, lengths): (Vec<_>, Vec<_>) =
-        opened.map(|lane| (lane.source, lane.length)).unzip();
-    let lengths = Lengths::of(lengths);
+    let sources: Vec<_> = opened.map(|lane| lane.source).collect();
     let (run, started) = match inspection.begin {
         Begin::New => (store.begin_run(&new)?, Ok(Start::of_new(sources))),
         Begin::Resume { passed } => {
@@ -195,7 +194,6 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
 /// Everything that a result depends on, for the run's record.
 fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
     let Inspection { model, station, .. } = inspection;
-    let lengths = inspection.sources.iter().map(|lane| lane.length.clone());
     let lane = |lane: &Lane| {
         serde_json::json!({
             "mm_per_px": lane.mm_per_px,
@@ -223,7 +221,7 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         batch_shape: format!("1 x {}", model.passport().channels.n_planes()),
         mm_per_px: station.lanes[0].mm_per_px,
         station: station.name.as_deref().map(Name::new).transpose()?,
-        length_known: Lengths::of(lengths.collect()).known(),
+        length_known: Lengths::of(&inspection.sources).known(),
     })
 }
 
