@@ -22,6 +22,7 @@ use store::{
     NewFlaw, Rect, RunId, Store, StoreError, now_us,
 };
 
+use crate::crops::png;
 use crate::roll::{Cover, CoverState};
 use crate::stitch::{Cutout, Flaw};
 
@@ -176,7 +177,7 @@ fn add(batch: &mut Batch, page: Page) -> anyhow::Result<()> {
             score: f64::from(flaw.score),
             severity: flaw.severity().to_owned(),
             found_at_us: now_us(),
-            crop: flaw.crop.as_deref().map(crop).map(NewCrop::Kept),
+            crop: flaw.crop.as_deref().and_then(crop).map(NewCrop::Kept),
         });
     }
     for (place, score) in page.candidates {
@@ -204,9 +205,13 @@ fn rect(rect: &WebRect) -> anyhow::Result<Rect> {
     )?)
 }
 
-fn crop(cutout: &Cutout) -> Crop {
-    Crop {
-        png: cutout.png.clone(),
+/// The picture of a flaw; `None` where it cannot be encoded, which is told.
+fn crop(cutout: &Cutout) -> Option<Crop> {
+    let png = png(cutout).inspect_err(|error| {
+        tracing::error!(%error, "a flaw's picture could not be encoded; the flaw is kept without it");
+    });
+    Some(Crop {
+        png: png.ok()?,
         place: CropPlace {
             lane: u32::from(cutout.lane),
             frame: cutout.frame,
@@ -216,7 +221,7 @@ fn crop(cutout: &Cutout) -> Crop {
             height_px: cutout.height,
             margin_px: cutout.margin,
         },
-    }
+    })
 }
 
 #[cfg(test)]
@@ -226,7 +231,8 @@ mod tests {
     /// A batch of one flaw with a picture.
     fn batch() -> Batch {
         let cutout = Cutout {
-            png: vec![1],
+            samples: vec![1],
+            samples_of: (camera::Channels::Grey, camera::Depth::Eight),
             lane: 0,
             frame: 7,
             x: 0,
@@ -243,7 +249,7 @@ mod tests {
             score: 2.0,
             severity: "severe".to_owned(),
             found_at_us: 0,
-            crop: Some(NewCrop::Kept(crop(&cutout))),
+            crop: crop(&cutout).map(NewCrop::Kept),
         };
         Batch {
             flaws: vec![flaw],

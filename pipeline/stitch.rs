@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use calibration::{LaneGeometry, Um, WebRect};
+use camera::{Channels, Depth};
 use models::CELL_PX;
 
 use crate::flaws::{BRIDGED_CELLS, CellBox, Groups, Region, RimCell};
@@ -51,8 +52,10 @@ pub struct Piece {
 /// A piece of a frame as the camera gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cutout {
-    /// PNG, lossless.
-    pub png: Vec<u8>,
+    /// Its samples, row by row, as in the frame.
+    pub samples: Vec<u8>,
+    /// What a sample is.
+    pub samples_of: (Channels, Depth),
     /// The lane.
     pub lane: u16,
     /// Number of the frame.

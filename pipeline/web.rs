@@ -298,9 +298,7 @@ impl Web {
                 joins_above: seen.head.above == Rim::Joined,
             };
             of_lane.stitch.push(&place, &found, |region| {
-                (region.highest > 1.0)
-                    .then(|| cut(lane, seen, region))
-                    .flatten()
+                (region.highest > 1.0).then(|| cut(lane, seen, region))
             })?
         };
         let open = of_lane.stitch.first_open_at_border();

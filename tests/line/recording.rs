@@ -70,7 +70,8 @@ fn child_on_a_small_disk() {
     let run = begun(&mut store, article);
     let n_flaws = 5;
     let cutout = Arc::new(Cutout {
-        png: vec![7; 1000],
+        samples: vec![7; 12],
+        samples_of: (camera::Channels::Grey, camera::Depth::Eight),
         lane: 0,
         frame: 77,
         x: 1,
