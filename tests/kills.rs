@@ -9,8 +9,11 @@
 //! a run of the same cloth that nobody killed says which flaws there are. After each kill the run
 //! is gone on with, and the roll must then be as if nothing had happened. `SELVEDGE_TEST_SEED` draws the same moments again.
 
+#[path = "../store/tests/moments.rs"]
+mod moments;
+
 use std::fs::OpenOptions;
-use std::io::{Write, stderr};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -22,13 +25,13 @@ use selvedge::record::Written;
 use selvedge::resume::Begin;
 use store::{CoverState, CoverageCell, FlawId, Name, RunState, Store};
 
+use self::moments::Moments;
 use crate::texture::{TextureArticle, clean_cloth, loom, station};
 use crate::told::{Told, ToldFlaw, inspected, inspection, overlap, store_at};
 
 /// Name the store that the child writes, and the log of what it announced.
 const STORE_OF_CHILD: &str = "SELVEDGE_TEST_KILLS_STORE";
 const LOG_OF_CHILD: &str = "SELVEDGE_TEST_KILLS_LOG";
-const SEED: &str = "SELVEDGE_TEST_SEED";
 const N_KILLS: usize = 20;
 const ROLL: &str = "4711";
 
@@ -219,36 +222,4 @@ fn announced(log: &Path) -> Vec<FlawId> {
 
 fn says(log: &Path, line: &str) -> bool {
     std::fs::read_to_string(log).is_ok_and(|text| text.lines().any(|said| said == line))
-}
-
-/// Random moments; says how to draw them again when the test fails.
-struct Moments {
-    seed: u64,
-    state: u64,
-}
-
-impl Moments {
-    fn drawn() -> Self {
-        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| store::now_us() as u64).max(1);
-        Self { seed, state: seed }
-    }
-
-    /// Uniform from nothing to `all`.
-    fn within(&mut self, all: Duration) -> Duration {
-        // An xorshift generator: any will do.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        all.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64)
-    }
-}
-
-impl Drop for Moments {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut out = stderr();
-            writeln!(out, "the moments were drawn with {SEED}={}", self.seed).unwrap();
-        }
-    }
 }

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write, stderr, stdout};
+use std::io::{BufRead, BufReader, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,12 +23,12 @@ use std::time::{Duration, Instant};
 use store::{Batch, FlawId, RunId, RunState, Store, StoreError};
 
 use crate::cloth::{crop, done, hole, inspected, mm, name, rect};
+use crate::moments::Moments;
 use crate::servers::{Server, empty_store, shared_server};
 
 /// Name the store that the child writes, and the log of what it announced.
 const STORE_OF_CHILD: &str = "SELVEDGE_TEST_KILLED_STORE";
 const LOG_OF_CHILD: &str = "SELVEDGE_TEST_KILLED_LOG";
-const SEED: &str = "SELVEDGE_TEST_SEED";
 const BEGINS: &str = "begins";
 
 const N_KILLS_SQLITE: usize = 200;
@@ -316,37 +316,5 @@ impl Log {
     fn n_flaws(&self) -> usize {
         let lines = self.read();
         lines.iter().filter(|line| line.starts_with("flaw")).count()
-    }
-}
-
-/// Random moments; says how to draw them again when the test fails.
-struct Moments {
-    seed: u64,
-    state: u64,
-}
-
-impl Moments {
-    fn drawn() -> Moments {
-        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| store::now_us() as u64).max(1);
-        Moments { seed, state: seed }
-    }
-
-    /// Uniform from nothing to `all`.
-    fn within(&mut self, all: Duration) -> Duration {
-        // An xorshift generator: any will do.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        all.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64)
-    }
-}
-
-impl Drop for Moments {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut out = stderr();
-            writeln!(out, "the moments were drawn with {SEED}={}", self.seed).unwrap();
-        }
     }
 }

@@ -16,6 +16,7 @@ mod disks;
 mod faults;
 mod killed;
 mod life;
+mod moments;
 mod opening;
 mod postgres;
 mod readers;
