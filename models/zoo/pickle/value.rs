@@ -14,6 +14,7 @@ pub(crate) enum Value {
     Int(i64),
     Long(Rc<[u8]>),
     Text(Rc<str>),
+    Bytes(Rc<[u8]>),
     Tuple {
         items: Rc<[Value]>,
         depth: usize,
@@ -38,6 +39,7 @@ pub(crate) enum Value {
 pub(crate) enum Function {
     OrderedDict,
     RebuildTensor,
+    LoadFromBytes,
     Elements(Element),
 }
 
@@ -52,6 +54,8 @@ pub(crate) struct Storage {
     pub(crate) key: Rc<str>,
     pub(crate) element: Element,
     pub(crate) n_elements: u64,
+    /// Its bytes, where they came with it and not behind the pickles.
+    pub(crate) data: Option<Rc<[u8]>>,
 }
 
 #[derive(Debug)]
@@ -96,6 +100,7 @@ impl Value {
             Value::Int(_) => "an integer",
             Value::Long(_) => "a long integer",
             Value::Text(_) => "text",
+            Value::Bytes(_) => "bytes",
             Value::Tuple { .. } => "a tuple",
             Value::List { .. } => "a list",
             Value::Dict { .. } => "a dictionary",
@@ -116,6 +121,7 @@ impl Value {
             | Value::Int(_)
             | Value::Long(_)
             | Value::Text(_)
+            | Value::Bytes(_)
             | Value::Function(_)
             | Value::Storage(_)
             | Value::Tensor(_)
