@@ -1,40 +1,31 @@
 //! One article model: one `.onnx` file.
 //!
 //! ```text
-//! pixels [n, c, h, w] ─▶ backbone ─▶ layers on one grid ─▶ whitening ─▶ features [n, k, h/4, w/4]
-//!                                                                └─▶ mean square ─▶ score [n, h/4, w/4]
+//! pixels [n, c, h, w] ─▶ backbone ─▶ layers, whitened ─▶ features [n, k, h/4, w/4]
+//!                                                            └─▶ mean square ─▶ score [n, h/4, w/4]
 //! metadata: selvedge.passport, selvedge.columns, selvedge.golden (all JSON)
 //! ```
 //!
 //! `pixels` are evened: 1.0 is the cloth's usual brightness. The backbone's own normalisation
-//! is folded into its first convolution, the whitening into a last one. `score` is against the
+//! is folded into its first convolution, the whitening into one behind each layer. `score` is against the
 //! taught reference alone, for whoever runs the file without Selvedge; the line takes
 //! `features` and judges them in order. A file is named by the SHA-256 of its bytes.
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array2, Array3, Array4, ArrayD, Axis, Ix1, Ix4};
+use ndarray::{Array2, Array3, Axis};
 
+use crate::backbone::BackboneFile;
 use crate::file::{digest_of, is_digest, read_file, write_durably};
 use crate::golden::{GOLDEN_CELLS, GOLDEN_KEY, GoldenTile};
-use crate::onnx::graph::{Dim, Graph, Window, ints, text};
+use crate::onnx::graph::{Dim, Graph, int, ints};
 use crate::onnx::proto::ModelProto;
-use crate::onnx::read::{GraphError, initializer, read_model};
+use crate::onnx::read::{GraphError, read_model};
 use crate::onnx::{Runtime, Session};
-use crate::passport::{Backbone, Channels, PASSPORT_KEY, Passport};
+use crate::passport::{Channels, PASSPORT_KEY, Passport};
 use crate::pattern::{PATTERN_KEY, Pattern, read_patterns, stored_patterns};
 use crate::teach::Whitener;
 use crate::{Judge, ModelError, Scorer};
-
-/// Level that stands for the cloth's usual brightness when the backbone sees it. Its training
-/// pictures had 127 in the middle; cloth at 120 leaves room for highlights.
-const USUAL_LEVEL: f32 = 120.0;
-/// What EfficientNet-Lite's training subtracted and divided by.
-const BACKBONE_CENTRE: f32 = 127.0;
-const BACKBONE_SPREAD: f32 = 128.0;
-
-/// Values of the backbone that become features, and their strides in pixels.
-const LAYERS: [(&str, i64); 3] = [("stride2", 2), ("stride4", 4), ("stride8", 8)];
 
 /// A taught model, checked and ready to be put to work.
 #[derive(Clone, Debug)]
@@ -183,11 +174,7 @@ impl Article {
             let score = taught_score(&features, judgement.taught_scale);
             golden.compare(index, score.view(), judgement)?;
         }
-        Ok(ArticleScorer {
-            session,
-            n_planes,
-            n_features,
-        })
+        Ok(ArticleScorer::of(session, n_planes, n_features))
     }
 }
 
@@ -196,6 +183,17 @@ pub struct ArticleScorer {
     session: Session,
     n_planes: usize,
     n_features: usize,
+}
+
+impl ArticleScorer {
+    /// A session whose output `features` has `n_features` of them.
+    pub(crate) fn of(session: Session, n_planes: usize, n_features: usize) -> Self {
+        Self {
+            session,
+            n_planes,
+            n_features,
+        }
+    }
 }
 
 impl Scorer for ArticleScorer {
@@ -212,193 +210,6 @@ impl Scorer for ArticleScorer {
         tile: ndarray::ArrayView3<'_, f32>,
     ) -> Result<crate::Features, ModelError> {
         self.session.features(tile)
-    }
-}
-
-/// The network underneath, as installed by set-up.
-pub struct BackboneFile {
-    model: ModelProto,
-    name: String,
-    digest: String,
-    path: PathBuf,
-}
-
-impl BackboneFile {
-    /// Reads a backbone.
-    ///
-    /// # Errors
-    /// [`ModelError::File`] or [`ModelError::NotOnnx`].
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let bytes = read_file(path)?;
-        let model = read_model(&bytes).map_err(|source| ModelError::NotOnnx {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            model,
-            name: path
-                .file_stem()
-                .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-            digest: digest_of(&bytes),
-            path: path.to_owned(),
-        })
-    }
-
-    /// A session that gives raw features: what there is before anything was taught.
-    ///
-    /// # Errors
-    /// [`ModelError::BadBackbone`] when a layer is missing, or what ONNX Runtime said.
-    pub fn raw_scorer(
-        &self,
-        runtime: &Runtime,
-        channels: Channels,
-    ) -> Result<ArticleScorer, ModelError> {
-        let (mut graph, raw, n_features) = self.with_layers(channels)?;
-        graph.rename(&raw, "features");
-        graph.output("features", &grid(n_features as i64));
-        graph.prune();
-        let model = graph.into_model().map_err(|error| self.bad(&error))?;
-        Ok(ArticleScorer {
-            session: Session::new(runtime, &model.to_bytes())?,
-            n_planes: channels.n_planes(),
-            n_features,
-        })
-    }
-
-    /// What goes into the passport.
-    ///
-    /// # Errors
-    /// [`ModelError::BadBackbone`] when a layer is missing.
-    pub fn describe(&self, channels: Channels) -> Result<Backbone, ModelError> {
-        let (_, _, n_features) = self.with_layers(channels)?;
-        Ok(Backbone {
-            name: self.name.clone(),
-            digest: self.digest.clone(),
-            layers: LAYERS.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            n_features,
-        })
-    }
-
-    /// The backbone up to its layers, brought to one grid: graph, name of the value, features.
-    fn with_layers(&self, channels: Channels) -> Result<(Graph, String, usize), ModelError> {
-        let model = self.fold_normalisation(channels)?;
-        let mut n_features = 0;
-        for (name, _) in LAYERS {
-            n_features += self.channels_of(&model, name)?;
-        }
-        let mut graph = Graph::of(model).map_err(|error| self.bad(&error))?;
-        graph.clear_outputs();
-        let cell = crate::CELL_PX as i64;
-        let mut values = Vec::new();
-        for (name, stride) in LAYERS {
-            let value = format!("{name}.cells");
-            if stride < cell {
-                let size = cell / stride;
-                let attributes = vec![
-                    ints("kernel_shape", &[size; 2]),
-                    ints("strides", &[size; 2]),
-                ];
-                graph.node(&value, "AveragePool", &[name], &[&value], attributes);
-                values.push(value);
-            } else if stride > cell {
-                let factor = (stride / cell) as f32;
-                let scales = graph.constant(
-                    &format!("{value}.scales"),
-                    ndarray::arr1(&[1.0, 1.0, factor, factor]).view(),
-                );
-                let attributes = vec![
-                    text("mode", "linear"),
-                    text("coordinate_transformation_mode", "half_pixel"),
-                ];
-                graph.node(
-                    &value,
-                    "Resize",
-                    &[name, "", &scales],
-                    &[&value],
-                    attributes,
-                );
-                values.push(value);
-            } else {
-                values.push(name.to_owned());
-            }
-        }
-        let inputs: Vec<&str> = values.iter().map(String::as_str).collect();
-        let axis = vec![crate::onnx::graph::int("axis", 1)];
-        graph.node("layers", "Concat", &inputs, &["layers"], axis);
-        Ok((graph, "layers".to_owned(), n_features))
-    }
-
-    /// The backbone with an input of evened pixels instead of normalised RGB.
-    fn fold_normalisation(&self, channels: Channels) -> Result<ModelProto, ModelError> {
-        let mut model = self.model.clone();
-        let weights = self.weights(&model, "stem.weight")?;
-        let weights: Array4<f32> = weights
-            .into_dimensionality::<Ix4>()
-            .map_err(|error| self.bad(&error))?;
-        let bias: Array1<f32> = self
-            .weights(&model, "stem.bias")?
-            .into_dimensionality::<Ix1>()
-            .map_err(|error| self.bad(&error))?;
-        let offset = weights
-            .sum_axis(Axis(3))
-            .sum_axis(Axis(2))
-            .sum_axis(Axis(1))
-            * (-BACKBONE_CENTRE / BACKBONE_SPREAD);
-        let bias = bias + offset;
-        let mut weights = weights * (USUAL_LEVEL / BACKBONE_SPREAD);
-        if channels == Channels::Grey {
-            weights = weights.sum_axis(Axis(1)).insert_axis(Axis(1));
-        }
-        let mut fresh = Graph::new("stem");
-        fresh.constant("stem.weight", weights.view());
-        fresh.constant("stem.bias", bias.view());
-        let fresh = fresh.into_model().map_err(|error| self.bad(&error))?;
-        let graph = model.graph.get_or_insert_default();
-        for tensor in fresh.graph.unwrap_or_default().initializer {
-            for old in &mut graph.initializer {
-                if old.name == tensor.name {
-                    *old = tensor.clone();
-                }
-            }
-        }
-        let mut input = Graph::new("input");
-        input.input("pixels", &image(channels));
-        let input = input.into_model().map_err(|error| self.bad(&error))?;
-        graph.input = input.graph.unwrap_or_default().input;
-        for node in &mut graph.node {
-            for name in &mut node.input {
-                if name == "input" {
-                    "pixels".clone_into(name);
-                }
-            }
-        }
-        Ok(model)
-    }
-
-    fn weights(&self, model: &ModelProto, name: &str) -> Result<ArrayD<f32>, ModelError> {
-        initializer(model, name).map_err(|error| self.bad(&error))
-    }
-
-    fn channels_of(&self, model: &ModelProto, value: &str) -> Result<usize, ModelError> {
-        let dims = model
-            .graph
-            .iter()
-            .flat_map(|graph| &graph.output)
-            .find(|output| output.name.as_deref() == Some(value))
-            .and_then(|output| output.r#type.as_ref())
-            .and_then(|kind| kind.tensor_type.as_ref())
-            .and_then(|tensor| tensor.shape.as_ref())
-            .and_then(|shape| shape.dim.get(1))
-            .and_then(|dim| dim.dim_value);
-        dims.and_then(|channels| usize::try_from(channels).ok())
-            .ok_or_else(|| self.bad(&format!("found no output {value:?} with known channels")))
-    }
-
-    fn bad(&self, reason: &dyn std::fmt::Display) -> ModelError {
-        ModelError::BadBackbone {
-            path: self.path.clone(),
-            reason: reason.to_string(),
-        }
     }
 }
 
@@ -477,28 +288,16 @@ fn compose(
     whitener: &Whitener,
     passport: &Passport,
 ) -> Result<ModelProto, ModelError> {
-    let (mut graph, layers, n_features) = backbone.with_layers(passport.channels)?;
-    let weights = whitener
-        .matrix
-        .clone()
-        .insert_axis(Axis(2))
-        .insert_axis(Axis(3));
-    let bias = -whitener.matrix.dot(&whitener.mean);
-    let once = Window {
-        stride: 1,
-        pads: [0; 4],
-        group: 1,
-    };
-    let whitened = graph.conv("features", &layers, weights.view(), bias.view(), once);
+    let mut graph = backbone.whitened(passport.channels, whitener)?;
     let scale = graph.scalar("score.scale", 1.0 / passport.judgement.taught_scale);
     graph.node(
         "score.squares",
         "Mul",
-        &[&whitened, &whitened],
+        &["features", "features"],
         &["score.squares"],
         Vec::new(),
     );
-    let reduce = vec![ints("axes", &[1]), crate::onnx::graph::int("keepdims", 0)];
+    let reduce = vec![ints("axes", &[1]), int("keepdims", 0)];
     graph.node(
         "score.mean",
         "ReduceMean",
@@ -513,7 +312,6 @@ fn compose(
         &["score"],
         Vec::new(),
     );
-    graph.output("features", &grid(n_features as i64));
     graph.output(
         "score",
         &[Dim::Named("n"), Dim::Named("h/4"), Dim::Named("w/4")],
@@ -540,25 +338,6 @@ fn working_part(model: ModelProto) -> Result<Vec<u8>, GraphError> {
     graph.output("features", &[n, Dim::Named("k"), rows, cols]);
     graph.prune();
     Ok(graph.into_model()?.to_bytes())
-}
-
-fn image(channels: Channels) -> [Dim<'static>; 4] {
-    let planes = channels.n_planes() as i64;
-    [
-        Dim::Named("n"),
-        Dim::Fixed(planes),
-        Dim::Named("h"),
-        Dim::Named("w"),
-    ]
-}
-
-fn grid(n_features: i64) -> [Dim<'static>; 4] {
-    [
-        Dim::Named("n"),
-        Dim::Fixed(n_features),
-        Dim::Named("h/4"),
-        Dim::Named("w/4"),
-    ]
 }
 
 #[cfg(test)]

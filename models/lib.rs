@@ -14,11 +14,13 @@
 pub mod onnx;
 
 mod article;
+mod backbone;
 mod columns;
 mod features;
 mod file;
 mod golden;
 mod judge;
+mod mode;
 mod passport;
 mod pattern;
 mod reference;
@@ -31,11 +33,13 @@ use std::path::PathBuf;
 
 use ndarray::ArrayView3;
 
-pub use article::{Article, ArticleScorer, BackboneFile, write_article};
+pub use article::{Article, ArticleScorer, write_article};
+pub use backbone::BackboneFile;
 pub use columns::LaneColumns;
 pub use features::{Block, Features, Kept, Patch, Rim};
 pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};
+pub use mode::Mode;
 pub use passport::{
     Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings,
     StartThreshold, Taught,
@@ -51,10 +55,9 @@ pub const CELL_PX: usize = 4;
 /// network samples the same pixels wherever a tile is cut.
 pub const TILE_STEP_PX: usize = 8;
 
-/// Pixels around a tile's kept part. The network up to stride 8 sees 34 px to each side of a
-/// cell (26 + 8 before it, 33 behind); 48 is the next step that also leaves the rows that
-/// smoothing needs almost untouched by the tile's border.
-pub const HALO_PX: usize = 48;
+/// Most pixels around a tile's kept part that a model may ask for; how many it does is in its
+/// passport.
+pub const MAX_HALO_PX: usize = 64;
 
 /// Turns the pixels of a tile into features.
 pub trait Scorer: Send {
@@ -165,6 +168,18 @@ pub enum ModelError {
         found: Vec<usize>,
         /// What fits.
         expected: String,
+    },
+    /// The backbone of a mode was not installed.
+    #[error(
+        "mode {mode} needs a network that is not installed: found no {path:?}; run `{command}`"
+    )]
+    NoBackbone {
+        /// The mode that was asked for.
+        mode: Mode,
+        /// Where its network should lie.
+        path: PathBuf,
+        /// The command that installs it.
+        command: &'static str,
     },
     /// The backbone lacks what `teach` builds upon.
     #[error("backbone {path:?} cannot be used: {reason}")]

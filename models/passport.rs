@@ -14,12 +14,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{LaneColumns, check_lanes};
+use crate::mode::Mode;
+use crate::{MAX_HALO_PX, TILE_STEP_PX};
 
 /// Metadata key of the passport.
 pub(crate) const PASSPORT_KEY: &str = "selvedge.passport";
 
 /// Version of the passport's layout that this program writes and reads.
-pub const PASSPORT_FORMAT: u32 = 2;
+pub const PASSPORT_FORMAT: u32 = 3;
 
 /// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
 /// metres, a smoothing over sixteen cells, rims of 64 cells.
@@ -124,6 +126,8 @@ impl Taught {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backbone {
+    /// How thoroughly it looks at cloth.
+    pub mode: Mode,
     /// Its name in the zoo.
     pub name: String,
     /// SHA-256 of its file.
@@ -132,17 +136,26 @@ pub struct Backbone {
     pub layers: Vec<String>,
     /// Features per cell.
     pub n_features: usize,
+    /// Pixels that a tile needs around its kept part: as many as the network sees beyond a cell, and
+    /// about as many more as the judgement's smoothing takes in.
+    pub halo_px: usize,
 }
 
 impl Backbone {
     fn check(&self) -> Result<(), String> {
-        if (1..=MAX_FEATURES).contains(&self.n_features) {
-            return Ok(());
+        if !(1..=MAX_FEATURES).contains(&self.n_features) {
+            return Err(format!(
+                "found backbone.n_features = {}, expected 1 to {MAX_FEATURES}",
+                self.n_features
+            ));
         }
-        Err(format!(
-            "found backbone.n_features = {}, expected 1 to {MAX_FEATURES}",
-            self.n_features
-        ))
+        if self.halo_px > MAX_HALO_PX || !self.halo_px.is_multiple_of(TILE_STEP_PX) {
+            return Err(format!(
+                "found backbone.halo_px = {}, expected a multiple of {TILE_STEP_PX} up to {MAX_HALO_PX}",
+                self.halo_px
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,7 @@ pub fn correction_for(
         channels: camera_channels(passport.channels),
         flat_field,
         light: station.light,
+        halo_px: passport.backbone.halo_px,
         joints,
     })
 }

@@ -89,13 +89,13 @@ pub fn teach(
     folder: &Path,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<TaughtArticle> {
-    let lanes = lanes_of(teaching, progress)?;
+    let backbone = teaching.backbone.describe()?;
+    let lanes = lanes_of(teaching, backbone.halo_px, progress)?;
     let channels = lanes.channels;
     let first = &teaching.station.lanes[0];
     let mm_per_row = first.mm_per_cell_row();
-    let n_features = teaching.backbone.describe(channels)?.n_features;
 
-    let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row, lanes.each.len());
+    let mut teacher = Teacher::new(backbone.n_features, REFERENCE, mm_per_row, lanes.each.len());
     let mut seen = Seen::default();
     pass(
         teaching,
@@ -152,7 +152,7 @@ pub fn teach(
             runtime: teaching.runtime.version().to_owned(),
             device: teaching.runtime.device().to_owned(),
         },
-        backbone: teaching.backbone.describe(channels)?,
+        backbone,
         channels,
         mm_per_px: first.mm_per_px,
         mm_per_line: first.mm_per_line,
@@ -228,6 +228,7 @@ impl Lanes {
 /// The lanes as their sources describe them, each with its camera's fixed pattern.
 fn lanes_of(
     teaching: &Teaching<'_>,
+    halo_px: usize,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<Lanes> {
     let n_lanes = teaching.station.lanes.len();
@@ -262,6 +263,7 @@ fn lanes_of(
                 joints: Joints::of(opened.description()),
                 flat_field: find_flat_field(opened, teaching.stop, progress)?,
                 light: teaching.station.light,
+                halo_px,
             },
         });
     }

@@ -22,16 +22,19 @@ use calibration::{
     continues, find_cloth,
 };
 use camera::{Captured, Description, Frame, LostReason};
-use models::{CELL_PX, HALO_PX, Kept, Rim, TILE_STEP_PX};
+use models::{CELL_PX, Kept, Rim, TILE_STEP_PX};
 
 pub use self::window::Pixels;
 use self::window::{Home, Rows, spans};
 
-/// Largest kept part of a tile across, in pixels. Wider tiles waste less on overlap, narrower
-/// ones stay in the processor's cache and keep more workers busy.
-const KEPT_WIDTH_PX: usize = 1024;
+/// Largest kept part of a tile across, in pixels. Wider tiles waste less on overlap, but leave the
+/// processor's cache: of strips of 256 lines, 1024 px are slower by a twentieth.
+const KEPT_WIDTH_PX: usize = 512;
 /// Largest kept part of a tile along, in pixels.
 const KEPT_HEIGHT_PX: usize = 512;
+/// The same where the halo is narrow, in halos: so much overlap costs an eighth. Lower tiles stay
+/// in the cache: of the fast mode's, 512 lines are slower than 256 by a seventh.
+const KEPT_HEIGHT_HALOS: usize = 16;
 /// Kept parts begin and end at multiples of this beside the cloth; a multiple of the tile step,
 /// so that the network's cells lie where they lie in any frame.
 const EDGE_STEP_PX: usize = 4 * TILE_STEP_PX;
@@ -195,6 +198,11 @@ impl FrameHead {
     }
 }
 
+/// Largest kept part of a tile along, in pixels, for a halo.
+fn kept_height_px(halo_px: usize) -> usize {
+    (KEPT_HEIGHT_HALOS * halo_px).clamp(KEPT_HEIGHT_PX / 2, KEPT_HEIGHT_PX)
+}
+
 /// Where line `line` of `height` begins in `ticks`; exact at both ends, whatever the division.
 pub fn tick_of_line(ticks: &Range<i64>, height: usize, line: usize) -> i64 {
     let length = i128::from(ticks.end) - i128::from(ticks.start);
@@ -251,6 +259,8 @@ pub struct Correction {
     pub flat_field: Option<FlatField>,
     /// Light by which cloth can be judged.
     pub light: LightLimits,
+    /// Pixels that the model sees around a tile's kept part; a multiple of the tile step.
+    pub halo_px: usize,
     /// Whether frames may continue each other.
     pub joints: Joints,
 }
@@ -456,19 +466,21 @@ impl Tiler {
             continues: waiting.continues,
             frame: waiting.frame,
         };
+        let halo_px = self.correction.halo_px;
+        let halo = halo_px / CELL_PX;
         let before = self.before.take();
         let rows = Rows {
             before: before.as_ref().filter(|_| head.above == Rim::Joined),
             frame: &waiting.even,
             next,
+            halo_px,
         };
         let columns = columns_to_see(head.cloth, head.frame.width() as usize);
         let (n_rows, n_cols) = head.cells();
-        for (top, height) in spans(head.frame.height() as usize, KEPT_HEIGHT_PX) {
+        for (top, height) in spans(head.frame.height() as usize, kept_height_px(halo_px)) {
             for (left, width) in spans(columns.len(), KEPT_WIDTH_PX) {
                 let left = columns.start + left;
                 let (row, col) = (top / CELL_PX, left / CELL_PX);
-                let halo = HALO_PX / CELL_PX;
                 let kept = Kept {
                     rows: halo..halo + (height / CELL_PX).min(n_rows - row),
                     cols: halo..halo + (width / CELL_PX).min(n_cols - col),

@@ -72,7 +72,7 @@ const MODELS: [(&str, &[&str]); 5] = [
     ("text.onnx", &["not a usable ONNX file"]),
     (
         "later_passport.onnx",
-        &["found passport format 3, expected 2"],
+        &["found passport format 4, expected 3"],
     ),
     (
         "no_golden_tile.onnx",

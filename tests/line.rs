@@ -110,7 +110,7 @@ fn one_onnx_session_and_eight_that_dawdle_leave_the_same_store() {
     let Some(runtime) = onnx_runtime() else {
         return;
     };
-    let backbone = models::BackboneFile::read(&runtime.backbone("efficientnet_lite0")).unwrap();
+    let backbone = models::BackboneFile::installed(&runtime, models::Mode::Standard).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let teaching = selvedge::teach::Teaching {
         article: "plain",
@@ -188,7 +188,7 @@ impl Scorer for Flaky {
 /// Frames of two tiles each, side by side, all of it cloth.
 fn two_tiles_a_frame() -> LoomSettings {
     LoomSettings {
-        width: 1536,
+        width: 768,
         frame_height: 64,
         n_frames: Some(4),
         left: Beside::Cloth,
@@ -225,8 +225,8 @@ fn a_worker_that_fails_leaves_a_gap_where_its_tile_was_and_nowhere_else() {
     assert_eq!(
         told.gaps(),
         [
-            (mm(64, 128), mm(768, 1536), "worker_failed"),
-            (mm(128, 192), mm(0, 768), "worker_failed"),
+            (mm(64, 128), mm(384, 768), "worker_failed"),
+            (mm(128, 192), mm(0, 384), "worker_failed"),
         ]
     );
     let messages: Vec<&str> = told
@@ -237,7 +237,7 @@ fn a_worker_that_fails_leaves_a_gap_where_its_tile_was_and_nowhere_else() {
     assert_eq!(
         messages,
         [
-            "frame 1, tile at row 0, column 768: ONNX Runtime could not run the model: as it was told to",
+            "frame 1, tile at row 0, column 384: ONNX Runtime could not run the model: as it was told to",
             "frame 2, tile at row 0, column 0: the worker panicked: as it was told to",
         ]
     );

@@ -18,7 +18,7 @@ use camera::{Beside, Captured, Loom, LoomSettings, Pool, Source};
 use models::onnx::graph::{Dim, Graph};
 use models::teach::{REFERENCE, Rehearsal, Teacher, Whitener};
 use models::{
-    Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, LaneColumns,
+    Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, LaneColumns, Mode,
     PASSPORT_FORMAT, Passport, Pattern, Scorer, Taught, Texture, digest_of, stored_patterns,
 };
 use selvedge::config::Station;
@@ -28,6 +28,8 @@ use selvedge::tiles::{Correction, Joints, Tiler};
 
 /// Scale of all cloth in these tests, mm per pixel.
 pub(crate) const MM_PER_PX: f64 = 0.2;
+/// Pixels around a tile's kept part.
+const HALO_PX: usize = 48;
 /// Seed of the cloth that is taught; every other seed is cloth it has not seen.
 const TAUGHT_SEED: u64 = 1;
 
@@ -204,10 +206,12 @@ fn passport(
             device: "none".to_owned(),
         },
         backbone: Backbone {
+            mode: Mode::Standard,
             name: "texture".to_owned(),
             digest: "none".to_owned(),
             layers: Vec::new(),
             n_features: Texture::raw().n_features(),
+            halo_px: HALO_PX,
         },
         channels: Channels::Grey,
         mm_per_px: MM_PER_PX,
@@ -272,6 +276,7 @@ fn each_frame(cloth: &LoomSettings, field: Option<&FlatField>, mut each: impl Fn
         channels: camera::Channels::Grey,
         flat_field: field.cloned(),
         light: station().light,
+        halo_px: HALO_PX,
         joints: Joints::Known,
     };
     let line = Line {

@@ -13,13 +13,14 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context;
 use camera::{
     Beside, Captured, FlawKind, FrameShape, ImageFolder, Loom, LoomSettings, Pool, Source, Woven,
     image_files,
 };
 use image::{ExtendedColorType, save_buffer};
 use models::onnx::Runtime;
-use models::{Article, BackboneFile, FalseAlarms};
+use models::{Article, BackboneFile, FalseAlarms, Mode};
 use selvedge::config::Station;
 use selvedge::fitting::correction_for;
 use selvedge::source::{LOOM_MM_PER_PX, SourceSpec};
@@ -28,8 +29,6 @@ use selvedge::tiles::{Joints, Tiler};
 
 use crate::machine::n_cores;
 
-/// The network underneath.
-const BACKBONE: &str = "efficientnet_lite0";
 /// Any seed weaves cloth like any other.
 const SEED: u64 = 11;
 /// Good frames that the protocol for real strips teaches on, in name order.
@@ -121,7 +120,7 @@ impl Cloth {
             sources: &[SourceSpec::Images(good.to_owned())],
             station: &station,
             asked: FalseAlarms { per_100_m2: 2.0 },
-            backbone: &BackboneFile::read(&runtime.backbone(BACKBONE))?,
+            backbone: &BackboneFile::installed(runtime, mode()?)?,
             runtime,
             n_workers: n_cores(),
             stop: &AtomicBool::new(false),
@@ -170,4 +169,17 @@ impl Cloth {
         let per_frame = f64::from(shape.width) * f64::from(shape.height);
         per_frame * self.n_frames() as f64 / 1e6
     }
+}
+
+/// The mode that is measured: the one that `SELVEDGE_MODE` names, else what articles are taught
+/// with.
+///
+/// # Errors
+/// When there is no such mode.
+pub(crate) fn mode() -> anyhow::Result<Mode> {
+    let Some(wanted) = std::env::var_os("SELVEDGE_MODE") else {
+        return Ok(Mode::default());
+    };
+    let found = Mode::ALL.into_iter().find(|mode| wanted == mode.as_str());
+    found.with_context(|| format!("found SELVEDGE_MODE {wanted:?}, expected a mode"))
 }

@@ -14,7 +14,10 @@ fn sound() -> Value {
             "cloth_m2": 0.02, "engine": "0.1.0", "runtime": "none",
             "device": "cpu",
         },
-        "backbone": {"name": "lite0", "digest": "none", "layers": [], "n_features": 96},
+        "backbone": {
+            "mode": "standard", "name": "lite0", "digest": "none", "layers": [], "n_features": 96,
+            "halo_px": 48,
+        },
         "channels": "grey",
         "mm_per_px": 0.2,
         "mm_per_line": 0.25,
@@ -62,6 +65,8 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
         ("/taught/cloth_m2", json!(-1.0), "taught.cloth_m2 = -1"),
         ("/backbone/n_features", json!(0), "expected 1 to 4096"),
         ("/backbone/n_features", json!(4097), "expected 1 to 4096"),
+        ("/backbone/halo_px", json!(44), "a multiple of 8 up to 64"),
+        ("/backbone/halo_px", json!(72), "a multiple of 8 up to 64"),
         ("/reference/window_mm", json!(-1.0), "expected 0 to 10000"),
         ("/reference/window_mm", json!(1e9), "expected 0 to 10000"),
         (
@@ -145,8 +150,8 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "evidence.block_share = 1.5",
         ),
         ("/evidence/scale", json!(null), "expected f64"),
-        ("/format", json!(1), "found passport format 1, expected 2"),
-        ("/format", json!(3), "found passport format 3, expected 2"),
+        ("/format", json!(2), "found passport format 2, expected 3"),
+        ("/format", json!(4), "found passport format 4, expected 3"),
     ];
     for (pointer, value, said) in cases {
         let refused = with(pointer, value).expect_err(pointer);
@@ -181,6 +186,7 @@ fn no_line_threshold_and_limits_themselves_are_allowed() {
         ("/reference/window_mm", json!(0.0)),
         ("/reference/smooth_cells", json!(16.0)),
         ("/backbone/n_features", json!(4096)),
+        ("/backbone/halo_px", json!(64)),
     ] {
         assert_eq!(with(pointer, value).err(), None, "{pointer}");
     }

@@ -1,11 +1,11 @@
 //! `selvedge check`: is everything there that an inspection needs?
 
 use clap::Args;
-use models::BackboneFile;
 use models::onnx::Runtime;
+use models::{BackboneFile, Mode, ModelError};
 use store::Store;
 
-use super::{Outcome, Place, say, teach::BACKBONE};
+use super::{Outcome, Place, say};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -33,7 +33,9 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
                     runtime.device()
                 )),
             )?;
-            tell("backbone", backbone(&runtime))?;
+            for mode in Mode::ALL {
+                tell("backbone", backbone(&runtime, mode))?;
+            }
             tell("models", models(args, &runtime))?;
         }
         Err(error) => tell("runtime", Err(error.into()))?,
@@ -43,11 +45,16 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-fn backbone(runtime: &Runtime) -> anyhow::Result<String> {
-    let path = runtime.backbone(BACKBONE);
-    let backbone = BackboneFile::read(&path)?;
+/// What only one mode needs may be absent.
+fn backbone(runtime: &Runtime, mode: Mode) -> anyhow::Result<String> {
+    let backbone = match BackboneFile::installed(runtime, mode) {
+        Err(ModelError::NoBackbone { command, .. }) if mode != Mode::default() => {
+            return Ok(format!("mode {mode}: not installed, `{command}` would"));
+        }
+        found => found?,
+    };
     backbone.raw_scorer(runtime, models::Channels::Grey)?;
-    Ok(format!("{BACKBONE} runs ({})", path.display()))
+    Ok(format!("mode {mode}: {} runs", mode.backbone()))
 }
 
 /// Replays the golden tiles of every article's active model.

@@ -116,6 +116,8 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         &TeachArgs {
             article: "demo-plain".to_owned(),
             from: vec![SourceSpec::Loom(GOOD_SEED)],
+            fast: false,
+            quality: false,
             false_alarms: 2.0,
             sight: sight.clone(),
             place: place.clone(),

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use models::onnx::Runtime;
-use models::{BackboneFile, Evidence, FalseAlarms};
+use models::{BackboneFile, Evidence, FalseAlarms, Mode};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
@@ -15,8 +15,6 @@ use crate::teach::{Pass, TaughtArticle, Teaching, teach};
 const USUAL_MM_PER_PX: f64 = 0.2;
 /// Rates of false alarms that can be asked for, per 100 m².
 const FALSE_ALARMS: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
-/// The network under every article.
-pub(super) const BACKBONE: &str = "efficientnet_lite0";
 
 #[derive(Debug, Args)]
 pub(super) struct TeachArgs {
@@ -30,6 +28,12 @@ pub(super) struct TeachArgs {
     /// False alarms per 100 m² that are acceptable.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub(super) false_alarms: f64,
+    /// Looks at the first layers only: several times as fast, and blinder to faint flaws.
+    #[arg(long, conflicts_with = "quality")]
+    pub(super) fast: bool,
+    /// Looks with a stronger and slower network; needs `make quality`.
+    #[arg(long)]
+    pub(super) quality: bool,
     #[command(flatten)]
     pub(super) sight: Sight,
     #[command(flatten)]
@@ -37,6 +41,16 @@ pub(super) struct TeachArgs {
     /// Prints the passport as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl TeachArgs {
+    fn mode(&self) -> Mode {
+        match (self.fast, self.quality) {
+            (true, _) => Mode::Fast,
+            (_, true) => Mode::Quality,
+            _ => Mode::Standard,
+        }
+    }
 }
 
 pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
@@ -86,7 +100,7 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
     let station = args.sight.station(USUAL_MM_PER_PX)?;
     let n_workers = args.sight.n_workers()?;
     let runtime = Runtime::load()?;
-    let backbone = BackboneFile::read(&runtime.backbone(BACKBONE))?;
+    let backbone = BackboneFile::installed(&runtime, args.mode())?;
     let shelf = args.place.shelf();
     let folder = shelf.folder_of(&article)?;
     // The store is opened before the work, not after it: a store that refuses should say so now.

@@ -4,7 +4,7 @@
 //! a picture's new lines | Lost ──▶ Blocks ──▶ blocks of BLOCK_LINES, what is left before a loss | Lost
 //! ```
 //!
-//! A tile sees [`HALO_PX`] lines beyond its own, and those of one frame above and one below only.
+//! A tile sees up to [`MAX_HALO_PX`] lines beyond its own, and those of one frame above and one below only.
 //! So no frame that goes on in another one may be lower than that: a block goes out once enough
 //! lies behind it, and what is left before a loss or at the end is never less, unless no more
 //! came since the last loss. Lines wait in memory of their own, at most a picture and two blocks
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use camera::{CameraError, Captured, Frame, FrameShape, Lost, Pool};
-use models::HALO_PX;
+use models::MAX_HALO_PX;
 
 use super::Motion;
 
@@ -23,7 +23,7 @@ use super::Motion;
 const BLOCK_LINES: usize = 128;
 /// Lines that stay behind when a block goes out.
 const REST_LINES: usize = 64;
-const _: () = assert!(REST_LINES >= HALO_PX && BLOCK_LINES >= HALO_PX);
+const _: () = assert!(REST_LINES >= MAX_HALO_PX && BLOCK_LINES >= MAX_HALO_PX);
 /// From so many lines on a block goes out.
 const FULL_LINES: usize = BLOCK_LINES + REST_LINES;
 

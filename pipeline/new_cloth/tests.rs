@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use camera::{Beside, Buffer, FrameShape, Loom, LoomSettings};
-use models::HALO_PX;
+use models::MAX_HALO_PX;
 use proptest::prelude::*;
 
 use super::*;
@@ -155,7 +155,7 @@ fn reduced(pictures: Pictures, motion: Motion, length: LengthFrom) -> Reduced {
     }
     for joined in heights.iter().filter(|joined| joined.len() > 1) {
         assert!(
-            joined.iter().all(|&height| height as usize >= HALO_PX),
+            joined.iter().all(|&height| height as usize >= MAX_HALO_PX),
             "a tile beside it sees past {joined:?}"
         );
     }

@@ -12,6 +12,7 @@ fn correction(joints: Joints) -> Correction {
         channels: camera::Channels::Grey,
         flat_field: None,
         light: LIGHT_LIMITS,
+        halo_px: 48,
         joints,
     }
 }
@@ -60,7 +61,7 @@ fn cut(settings: LoomSettings, joints: Joints) -> Vec<Numbered<Work>> {
 
 fn small() -> LoomSettings {
     LoomSettings {
-        width: 640,
+        width: 480,
         frame_height: 96,
         n_frames: Some(3),
         left: Beside::Cloth,

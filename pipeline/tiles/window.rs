@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use calibration::EvenFrame;
-use models::{HALO_PX, TILE_STEP_PX};
+use models::TILE_STEP_PX;
 use ndarray::Array3;
 
 /// Pixels of a tile. Their memory goes home to the tiler that cut them and is used again: a
@@ -80,10 +80,12 @@ pub(super) struct Rows<'a> {
     pub(super) before: Option<&'a EvenFrame>,
     pub(super) frame: &'a EvenFrame,
     pub(super) next: Option<&'a EvenFrame>,
+    /// Pixels around a window.
+    pub(super) halo_px: usize,
 }
 
 impl Rows<'_> {
-    /// `height` × `width` pixels from `(top, left)`, with [`HALO_PX`] around them.
+    /// `height` × `width` pixels from `(top, left)`, with the halo around them.
     pub(super) fn window(
         &self,
         top: usize,
@@ -92,18 +94,19 @@ impl Rows<'_> {
         width: usize,
         home: &Arc<Home>,
     ) -> Pixels {
+        let halo_px = self.halo_px;
         let planes = self.frame.planes.len_of(ndarray::Axis(0));
-        let (full_height, full_width) = (height + 2 * HALO_PX, width + 2 * HALO_PX);
+        let (full_height, full_width) = (height + 2 * halo_px, width + 2 * halo_px);
         let mut pixels = home.memory();
         pixels.reserve_exact(planes * full_height * full_width);
         let frame_width = self.frame.width();
-        let inside = left.saturating_sub(HALO_PX)..(left + width + HALO_PX).min(frame_width);
-        let first = left as isize - HALO_PX as isize;
+        let inside = left.saturating_sub(halo_px)..(left + width + halo_px).min(frame_width);
+        let first = left as isize - halo_px as isize;
         let n_before = (inside.start as isize - first) as usize;
         let n_behind = full_width - n_before - inside.len();
         for plane in 0..planes {
             for row in 0..full_height {
-                let at = (top + row) as isize - HALO_PX as isize;
+                let at = (top + row) as isize - halo_px as isize;
                 let from = self.row(plane, at);
                 let mirrored = |col: isize| from[mirror(col, frame_width)];
                 pixels.extend((0..n_before).map(|i| mirrored(first + i as isize)));

@@ -146,7 +146,7 @@ fn each_lane_of_a_taught_network_knows_its_columns_and_sees_an_end_from_the_star
     let Some(runtime) = onnx_runtime() else {
         return;
     };
-    let backbone = models::BackboneFile::read(&runtime.backbone("efficientnet_lite0")).unwrap();
+    let backbone = models::BackboneFile::installed(&runtime, models::Mode::Standard).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut station = station();
     station.lanes.push(Lane {
@@ -215,7 +215,7 @@ fn an_end_that_goes_out_in_mid_roll_for_forty_metres_is_one_flaw_with_its_length
     let Some(runtime) = onnx_runtime() else {
         return;
     };
-    let backbone = models::BackboneFile::read(&runtime.backbone("efficientnet_lite0")).unwrap();
+    let backbone = models::BackboneFile::installed(&runtime, models::Mode::Standard).unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_narrow_cloth(folder.path(), 24);
     let (station, stop) = (station(), AtomicBool::new(false));
