@@ -28,6 +28,8 @@ mod cloth;
 
 mod golden;
 
+mod parity;
+
 mod tidy;
 
 mod video;
