@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use models::Article;
+use models::{Article, Channels};
 
 use super::{Outcome, Place, name, say, say_json, teach};
 use crate::picture::draw;
@@ -202,25 +202,50 @@ fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
         "by          Selvedge {}, ONNX Runtime {}, {}",
         taught.engine, taught.runtime, taught.device
     ))?;
-    let lanes = passport.lanes.iter();
-    let widths: Vec<String> = lanes.map(|lane| lane.frame_width.to_string()).collect();
+    let backbone = &passport.backbone;
     say(&format!(
-        "sees        {:?} at {} mm per pixel, frames {} px wide",
-        passport.channels,
-        passport.mm_per_px,
-        widths.join(" and ")
+        "mode        {}: {} ({}), {} features per cell of {} px, {} px seen around each tile",
+        backbone.mode,
+        backbone.name,
+        backbone.layers.join(", "),
+        backbone.n_features,
+        models::CELL_PX,
+        backbone.halo_px
     ))?;
+    let channels = match passport.channels {
+        Channels::Grey => "grey",
+        Channels::Rgb => "colour",
+    };
     say(&format!(
-        "network     {} ({}), {} features per cell of {} px",
-        passport.backbone.name,
-        passport.backbone.layers.join(", "),
-        passport.backbone.n_features,
-        models::CELL_PX
+        "sees        {channels} at {} mm per pixel across and {} mm per line along",
+        passport.mm_per_px, passport.mm_per_line
     ))?;
+    for (index, lane) in passport.lanes.iter().enumerate() {
+        say(&format!(
+            "lane {:<7}frames {} px wide; the camera's fixed pattern is {}known, and so is the usual distance of {} columns",
+            index + 1,
+            lane.frame_width,
+            if lane.flat_field.is_some() {
+                ""
+            } else {
+                "not "
+            },
+            lane.usual.len()
+        ))?;
+    }
     say(&format!(
         "reference   each column's last {} mm, {} cells wide",
         passport.reference.window_mm, passport.reference.smooth_cells
     ))?;
     say(&teach::evidence(&passport.evidence))?;
+    let judgement = &passport.judgement;
+    let lines = match judgement.line_threshold {
+        Some(share) => format!("; a line from {share:.2} of that on, in its mean"),
+        None => "; lines only where they stand out by themselves".to_owned(),
+    };
+    say(&format!(
+        "flags       a place from a distance of {:.2} on, smoothed over {} cells{lines}",
+        judgement.threshold, judgement.smooth_cells
+    ))?;
     Ok(Outcome::Clean)
 }
