@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 use calibration::{Span, Um, WebRect};
 
+use crate::classes::Looks;
 use crate::flaws::Groups;
 use crate::stitch::{Flaw, Piece};
 
@@ -203,7 +204,14 @@ fn one_flaw(parts: Vec<Waiting>) -> Option<Flaw> {
         return None;
     }
     let largest_um2 = parts.iter().map(|part| part.piece.flaw.area_um2).max();
-    let mut flaws = parts.into_iter().map(|part| part.piece.flaw);
+    let mut flaws = parts.into_iter().map(|part| {
+        let mut flaw = part.piece.flaw;
+        if owned_um2 > 0 && part.piece.owned_um2 == 0 {
+            // Its owner looks at the same cloth.
+            flaw.looks = Looks::default();
+        }
+        flaw
+    });
     let mut flaw = flaws.next()?;
     flaws.for_each(|part| flaw.absorb(part));
     // Cells that two lanes see count once.
@@ -242,6 +250,7 @@ mod tests {
                 area_um2: whole.area_um2() as i64,
                 score: 2.0,
                 crop: None,
+                looks: Looks::default(),
             },
             owned_um2: own.map_or(0, |own| own.area_um2() as i64),
             left: part(-1_000_000, owned.0 + 10),

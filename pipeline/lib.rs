@@ -29,6 +29,8 @@ pub mod flaws;
 
 pub mod floods;
 
+pub mod classes;
+
 pub mod stitch;
 
 pub mod borders;

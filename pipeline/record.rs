@@ -15,13 +15,14 @@ mod room;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use calibration::{Um, WebRect};
+use calibration::WebRect;
 use crossbeam::channel::Receiver;
 use store::{
     Batch, CoverageCell, Crop, CropPlace, EventSeverity, FlawId, NewCandidate, NewCrop, NewEvent,
     NewFlaw, Rect, RunId, Store, StoreError, now_us,
 };
 
+use crate::classes::Kind;
 use crate::crops::png;
 use crate::roll::{Cover, CoverState};
 use crate::stitch::{Cutout, Flaw};
@@ -35,8 +36,8 @@ pub struct Page {
     pub exposed_at: Option<SystemTime>,
     /// Rectangles of the ledger.
     pub coverage: Vec<Cover>,
-    /// Flaws that have ended, with the width of their web.
-    pub flaws: Vec<(Flaw, Um)>,
+    /// Flaws that have ended, and what they are.
+    pub flaws: Vec<(Flaw, Kind)>,
     /// Places below the threshold: where, and the score.
     pub candidates: Vec<(WebRect, f32)>,
     /// What a person should know.
@@ -168,14 +169,14 @@ fn add(batch: &mut Batch, page: Page) -> anyhow::Result<()> {
             },
         });
     }
-    for (flaw, web_width) in page.flaws {
+    for (flaw, kind) in page.flaws {
         batch.flaws.push(NewFlaw {
-            class: flaw.class(web_width).to_owned(),
+            class: kind.class.as_str().to_owned(),
             rect: rect(&flaw.rect)?,
             length_um: flaw.length().get(),
             area_um2: flaw.area_um2,
             score: f64::from(flaw.score),
-            severity: flaw.severity().to_owned(),
+            severity: kind.severity.as_str().to_owned(),
             found_at_us: now_us(),
             crop: flaw.crop.as_deref().and_then(crop).map(NewCrop::Kept),
         });

@@ -20,6 +20,8 @@ use calibration::{LaneGeometry, Um, WebRect};
 use camera::{Channels, Depth};
 use models::CELL_PX;
 
+use crate::classes::Descriptor;
+use crate::classes::Looks;
 use crate::flaws::{BRIDGED_CELLS, CellBox, Groups, Region, RimCell};
 use crate::tiles::tick_of_line;
 
@@ -34,6 +36,8 @@ pub struct Flaw {
     pub score: f32,
     /// The picture around its highest score.
     pub crop: Option<Arc<Cutout>>,
+    /// What it looks like.
+    pub looks: Looks,
 }
 
 /// A flaw as one lane saw it.
@@ -81,45 +85,34 @@ impl Flaw {
             self.score = other.score;
             self.crop = other.crop;
         }
+        self.looks.absorb(&other.looks);
+    }
+
+    /// The figures that its class is told by.
+    pub fn descriptor(&self, web_width: Um) -> Descriptor {
+        Descriptor::of(
+            &self.rect,
+            self.area_um2,
+            self.score,
+            &self.looks,
+            web_width,
+        )
     }
 
     /// The longer side of its box.
     pub fn length(&self) -> Um {
         self.rect.along.length().max(self.rect.across.length())
     }
-
-    /// Severity by length, after the four classes of ASTM D5430: up to 75 mm `minor`, up to
-    /// 150 mm `moderate`, up to 230 mm `major`, beyond `severe`.
-    pub fn severity(&self) -> &'static str {
-        match self.length().get() {
-            ..=75_000 => "minor",
-            75_001..=150_000 => "moderate",
-            150_001..=230_000 => "major",
-            _ => "severe",
-        }
-    }
-
-    /// Class by geometry alone: a thin line along the warp is an `end_out`, one across at
-    /// least half of the web's width a `mispick`; everything else is `unknown`.
-    pub fn class(&self, web_width: Um) -> &'static str {
-        let (along, across) = (
-            self.rect.along.length().get(),
-            self.rect.across.length().get(),
-        );
-        if along >= THIN * across && along >= WARP_LINE_UM {
-            "end_out"
-        } else if across >= THIN * along && across >= web_width.get() / 2 {
-            "mispick"
-        } else {
-            "unknown"
-        }
-    }
 }
 
-/// A line is at least this many times as long as it is wide.
-const THIN: i64 = 5;
-/// Shorter pieces of yarn can be anything.
-const WARP_LINE_UM: i64 = 30_000;
+/// What was seen of a region while its frame was at hand.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Its picture.
+    pub crop: Option<Arc<Cutout>>,
+    /// What it looks like.
+    pub looks: Looks,
+}
 
 /// Where a frame lies, for the conversion of its cells.
 pub struct FramePlace<'a> {
@@ -145,8 +138,8 @@ struct Open {
 }
 
 impl Stitch {
-    /// Takes the regions of the next frame of the lane, each with a way to cut its picture, and
-    /// gives those that have ended.
+    /// Takes the regions of the next frame of the lane, each with a way to look at it, and gives
+    /// those that have ended.
     ///
     /// # Errors
     /// When a place is beyond what `i64` micrometres can count.
@@ -154,7 +147,7 @@ impl Stitch {
         &mut self,
         place: &FramePlace<'_>,
         regions: &[Region],
-        mut cut: impl FnMut(&Region) -> Option<Arc<Cutout>>,
+        mut look: impl FnMut(&Region) -> Looked,
     ) -> anyhow::Result<Vec<Piece>> {
         let mut ended = Vec::new();
         if !place.joins_above {
@@ -180,7 +173,7 @@ impl Stitch {
         }
         for (offset, region) in regions.iter().enumerate() {
             let open = Open {
-                piece: place.piece(region, cut(region))?,
+                piece: place.piece(region, look(region))?,
                 bottom: region.bottom.clone(),
             };
             gather(&mut wholes, groups.root(n_above + offset), open);
@@ -268,7 +261,7 @@ fn touches(bottom: &[RimCell], top: &[RimCell]) -> bool {
 
 impl FramePlace<'_> {
     /// A region as the first or only piece of a flaw.
-    fn piece(&self, region: &Region, crop: Option<Arc<Cutout>>) -> anyhow::Result<Piece> {
+    fn piece(&self, region: &Region, looked: Looked) -> anyhow::Result<Piece> {
         let boxes = |part: &Option<CellBox>| {
             let part = part.iter().map(|part| self.rect(&part.rows, &part.cols));
             part.collect::<anyhow::Result<Vec<_>>>()
@@ -278,7 +271,8 @@ impl FramePlace<'_> {
                 rect: self.rect(&region.rows, &region.cols)?,
                 area_um2: self.area_um2(region.n_cells),
                 score: region.highest,
-                crop,
+                crop: looked.crop,
+                looks: looked.looks,
             },
             owned_um2: self.area_um2(region.n_owned),
             left: boxes(&region.left)?,
@@ -335,7 +329,11 @@ mod tests {
                 joins_above: joined && first_tick > 0,
             };
             let regions = crate::flaws::regions(&map, 1.0, &crate::flaws::Sides::ALONE);
-            flaws.extend(stitch.push(&place, &regions, |_| None).unwrap());
+            flaws.extend(
+                stitch
+                    .push(&place, &regions, |_| Looked::default())
+                    .unwrap(),
+            );
             first_tick += height as i64;
         }
         flaws.extend(stitch.finish());
@@ -399,27 +397,5 @@ mod tests {
             true,
             &["0..4, 0..4, 1 cells", "16..20, 0..4, 1 cells"],
         );
-    }
-
-    #[test]
-    fn severity_and_class_follow_the_written_rules() {
-        let flaw = |along: i64, across: i64| Flaw {
-            rect: WebRect {
-                along: calibration::Span::new(Um(0), Um(along * 1000)).unwrap(),
-                across: calibration::Span::new(Um(0), Um(across * 1000)).unwrap(),
-            },
-            area_um2: 1,
-            score: 2.0,
-            crop: None,
-        };
-        let said = |along, across| {
-            let flaw = flaw(along, across);
-            (flaw.class(Um(800_000)), flaw.severity())
-        };
-        assert_eq!(said(75, 3), ("end_out", "minor"));
-        assert_eq!(said(76, 3), ("end_out", "moderate"));
-        assert_eq!(said(2, 600), ("mispick", "severe"));
-        assert_eq!(said(40, 40), ("unknown", "minor"));
-        assert_eq!(said(2, 200), ("unknown", "major"));
     }
 }

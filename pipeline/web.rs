@@ -13,18 +13,20 @@
 
 use std::ops::Range;
 
-use calibration::{Span, Um, WebRect};
+use calibration::{Span, Um, WebRect, mm_from_um};
+use camera::Frame;
 use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
 use crate::borders::Borders;
+use crate::classes::{Kind, Looks, PixelPlace, measure};
 use crate::crops::cut;
-use crate::flaws::{BRIDGED_CELLS, Sides, regions};
+use crate::flaws::{BRIDGED_CELLS, Region, Sides, regions};
 use crate::floods::Flood;
 use crate::judging::{Ordered, SeenFrame};
 use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
-use crate::stitch::{Flaw, FramePlace, Piece, Stitch};
+use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
 use crate::tiles::{GapReason, Missed, TilePlace};
 
 /// Candidates kept of those that end with one frame, strongest first: places near the
@@ -297,8 +299,14 @@ impl Web {
                 height: frame.height() as usize,
                 joins_above: seen.head.above == Rim::Joined,
             };
-            of_lane.stitch.push(&place, &found, |region| {
-                (region.highest > 1.0).then(|| cut(lane, seen, region))
+            let pixels = of_lane.place.pixels(frame, &of_lane.sides);
+            of_lane.stitch.push(&place, &found, |region| Looked {
+                crop: (region.highest > 1.0).then(|| cut(lane, seen, region)),
+                looks: if may_be_flaw(region) {
+                    measure(frame, seen.head.cloth, &map, region, &pixels)
+                } else {
+                    Looks::default()
+                },
             })?
         };
         let open = of_lane.stitch.first_open_at_border();
@@ -332,8 +340,10 @@ impl Web {
         near.sort_by(|a, b| b.score.total_cmp(&a.score));
         near.truncate(MOST_CANDIDATES);
         let width = self.ledger.width();
-        page.flaws
-            .extend(flaws.into_iter().map(|flaw| (flaw, width)));
+        page.flaws.extend(flaws.into_iter().map(|flaw| {
+            let kind = Kind::of(&flaw.descriptor(width));
+            (flaw, kind)
+        }));
         page.candidates
             .extend(near.iter().map(|near| (near.rect, near.score)));
         for (lane, of_lane) in self.lanes.iter_mut().enumerate() {
@@ -370,6 +380,19 @@ impl Web {
 }
 
 impl LanePlace {
+    /// Where the pixels of `frame` lie.
+    fn pixels(&self, frame: &Frame, sides: &Sides) -> PixelPlace {
+        let (first, end) = (frame.ticks.start, frame.ticks.end);
+        let n_lines = f64::from(frame.height().max(1));
+        PixelPlace {
+            x_mm: mm_from_um(self.geometry.offset()),
+            y_mm: mm_from_um(self.geometry.um_from_tick(first)),
+            mm_per_px: self.geometry.mm_per_px(),
+            mm_per_line: self.geometry.um_per_tick() * (end - first) as f64 / n_lines / 1e3,
+            owned: sides.owned.clone(),
+        }
+    }
+
     /// Which columns of cells are shared, where lanes lie to the left or right; parts up to
     /// `reach` µm from the border belong to the shared ones.
     fn sides(&self, has_left: bool, has_right: bool, reach: f64) -> Sides {
@@ -396,6 +419,12 @@ impl LanePlace {
             },
         }
     }
+}
+
+/// Whether a region is, or can become, part of a flaw: only those are looked at.
+fn may_be_flaw(region: &Region) -> bool {
+    let is_shared = region.left.is_some() || region.right.is_some();
+    region.highest > 1.0 || is_shared || !region.top.is_empty() || !region.bottom.is_empty()
 }
 
 fn failed_event(seen: &SeenFrame, place: &TilePlace, problem: &str) -> Event {

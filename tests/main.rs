@@ -24,6 +24,8 @@ mod bad;
 
 mod compat;
 
+mod classes;
+
 mod cloth;
 
 mod golden;

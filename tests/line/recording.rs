@@ -6,6 +6,7 @@ use std::sync::Arc;
 use calibration::{Um, WebRect};
 use crossbeam::channel::bounded;
 use proptest::prelude::*;
+use selvedge::classes::{Class, Kind, Looks, Severity};
 use selvedge::record::{CROPS_RESERVE_BYTES, Event, Page, Written, record};
 use selvedge::roll::{Cover, CoverState};
 use selvedge::stitch::{Cutout, Flaw};
@@ -84,7 +85,7 @@ fn child_on_a_small_disk() {
     for nth in 0..n_flaws {
         let (pages, pages_rx) = bounded(1);
         let mut page = page(nth, 0);
-        page.flaws = vec![(flaw(nth, Some(Arc::clone(&cutout))), Um(10_000))];
+        page.flaws = vec![(flaw(nth, Some(Arc::clone(&cutout))), KIND)];
         pages.send(page).unwrap();
         drop(pages);
         record(&mut store, run, &pages_rx, &mut |written| match written {
@@ -147,13 +148,18 @@ fn page(nth: i64, seed: u64) -> Page {
         exposed_at: None,
         coverage: vec![Cover { rect: band, state }],
         flaws: (draw == 2)
-            .then(|| (flaw(nth, None), Um(10_000)))
+            .then(|| (flaw(nth, None), KIND))
             .into_iter()
             .collect(),
         candidates: (draw == 3).then_some((band, 0.8)).into_iter().collect(),
         events: (draw == 0).then_some(event).into_iter().collect(),
     }
 }
+
+const KIND: Kind = Kind {
+    class: Class::Unknown,
+    severity: Severity::Minor,
+};
 
 /// A flaw on the `nth` page.
 fn flaw(nth: i64, crop: Option<Arc<Cutout>>) -> Flaw {
@@ -162,6 +168,7 @@ fn flaw(nth: i64, crop: Option<Arc<Cutout>>) -> Flaw {
         area_um2: 250_000,
         score: 1.5,
         crop,
+        looks: Looks::default(),
     }
 }
 
