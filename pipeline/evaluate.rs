@@ -10,13 +10,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::ensure;
+use calibration::{Span, WebRect, um_from_mm};
 use camera::Ending;
-use models::{Article, CELL_PX, Judge, Scorer, UNUSUAL};
+use models::{Article, CELL_PX, Judge, ScoreMap, Scorer, UNUSUAL};
 use serde::Serialize;
 
-use crate::config::Station;
+use crate::classes::{Descriptor, Kind, PixelPlace, measure};
+use crate::config::{Lane, Station};
 use crate::fitting::correction_for;
-use crate::flaws::{Sides, regions};
+use crate::flaws::{Region, Sides, regions};
 use crate::judging::{Ordered, SeenFrame};
 use crate::labels::{Mask, MaskFolder};
 use crate::line::{self, Feed, Line};
@@ -25,7 +27,7 @@ use crate::source::LooseImages;
 use crate::tiles::{Joints, Tiler};
 
 /// The lane that images which stand alone are taken for.
-const LANE: usize = 0;
+pub(crate) const LANE: usize = 0;
 
 /// What to measure on.
 pub struct Evaluation<'a> {
@@ -106,6 +108,13 @@ pub struct ImageFlaw {
     pub y_px: [usize; 2],
     /// Highest score, 1.0 = threshold.
     pub score: f64,
+    /// Its class.
+    pub class: &'static str,
+    /// Its severity.
+    pub severity: &'static str,
+    /// The figures that its class is told by.
+    #[serde(skip)]
+    pub descriptor: Descriptor,
 }
 
 /// Measures a model. `scorers` gives one scorer per worker, anew for each folder; `progress` is
@@ -183,36 +192,72 @@ fn judge_folder(
     so_far: &mut SoFar,
     progress: &mut dyn FnMut(Label, u64),
 ) -> anyhow::Result<()> {
-    let model = evaluation.model;
+    let Evaluation {
+        model,
+        station,
+        stop,
+        ..
+    } = *evaluation;
+    let lane = &station.lanes[LANE];
+    let mut judge = model.judge_alone(LANE, lane.mm_per_cell_row());
+    look_at_images(
+        model,
+        station,
+        folder,
+        scorers,
+        stop,
+        &mut |image, n_files| {
+            match image {
+                Looked::Seen(file, seen) => so_far.judged(label, file, seen, &mut judge, lane)?,
+                Looked::Missed(problem) => so_far.unreadable.push(problem),
+            }
+            progress(label, n_files);
+            Ok(())
+        },
+    )
+}
+
+/// What the line made of one image.
+pub(crate) enum Looked<'a> {
+    /// The file, and its features.
+    Seen(&'a Path, &'a SeenFrame),
+    /// The file, and why it could not be looked at.
+    Missed(String),
+}
+
+/// Sends the images of a folder through the line, each by itself, and hands them to `see` in the
+/// order of their names, with the number of files.
+///
+/// # Errors
+/// When the folder cannot be read, the line fails or is stopped, or `see` fails.
+pub(crate) fn look_at_images(
+    model: &Article,
+    station: &Station,
+    folder: &Path,
+    scorers: Vec<Box<dyn Scorer>>,
+    stop: &AtomicBool,
+    see: &mut dyn FnMut(Looked<'_>, u64) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let source = LooseImages::open(folder, 0)?;
     let files = source.files().to_vec();
     let n_files = files.len() as u64;
-    let mut judge = model.judge_alone(LANE, evaluation.station.lanes[LANE].mm_per_cell_row());
-    let correction = correction_for(model, evaluation.station, LANE, Joints::Loose)?;
+    let correction = correction_for(model, station, LANE, Joints::Loose)?;
     let line = Line {
         feeds: vec![Feed::of(Box::new(source), Tiler::new(LANE, correction))],
         scorers,
-        stop: evaluation.stop,
+        stop,
     };
-    let endings = line::run(line, &mut |_, ordered| {
-        match ordered {
-            Ordered::Frame(seen) => {
-                let file = &files[seen.head.frame.sequence as usize];
-                so_far.judged(label, file, &seen, &mut judge)?;
-            }
-            Ordered::Missed(missed) => {
-                let file = &files[missed.sequence as usize];
-                so_far.unreadable.push(format!(
-                    "{}: {}: {}",
-                    file.display(),
-                    missed.reason,
-                    missed.detail
-                ));
-            }
-            Ordered::Ended => return Ok(()),
+    let endings = line::run(line, &mut |_, ordered| match ordered {
+        Ordered::Frame(seen) => {
+            let file = &files[seen.head.frame.sequence as usize];
+            see(Looked::Seen(file, &seen), n_files)
         }
-        progress(label, n_files);
-        Ok(())
+        Ordered::Missed(missed) => {
+            let file = files[missed.sequence as usize].display();
+            let problem = format!("{file}: {}: {}", missed.reason, missed.detail);
+            see(Looked::Missed(problem), n_files)
+        }
+        Ordered::Ended => Ok(()),
     })?;
     for ending in endings {
         ensure!(
@@ -230,6 +275,7 @@ impl SoFar {
         file: &Path,
         seen: &SeenFrame,
         judge: &mut Judge,
+        lane: &Lane,
     ) -> anyhow::Result<()> {
         let frame = &seen.head.frame;
         let name = file.display().to_string();
@@ -241,28 +287,17 @@ impl SoFar {
         self.n_pixels += u64::from(frame.width()) * u64::from(frame.height());
         let map = judge.judge(&seen.block);
         let score = f64::from(map.highest());
+        let found = regions(&map, UNUSUAL, &Sides::ALONE).into_iter();
+        let flaws = found
+            .filter(|region| region.highest > 1.0)
+            .map(|region| image_flaw(seen, &map, &region, lane))
+            .collect::<anyhow::Result<_>>()?;
         self.images.push(ImageReport {
             file: name,
             label,
             score,
             flagged: score > 1.0,
-            flaws: regions(&map, UNUSUAL, &Sides::ALONE)
-                .into_iter()
-                .filter(|region| region.highest > 1.0)
-                .map(|region| {
-                    let px = |cells: std::ops::Range<usize>, most: u32| {
-                        [
-                            cells.start * CELL_PX,
-                            (cells.end * CELL_PX).min(most as usize),
-                        ]
-                    };
-                    ImageFlaw {
-                        x_px: px(region.cols, frame.width()),
-                        y_px: px(region.rows, frame.height()),
-                        score: f64::from(region.highest),
-                    }
-                })
-                .collect(),
+            flaws,
         });
         let Some(masks) = &self.masks else {
             return Ok(());
@@ -282,4 +317,56 @@ impl SoFar {
         }
         Ok(())
     }
+}
+
+/// A region of an image that stands alone, as a flaw.
+///
+/// # Errors
+/// When its place is beyond what `i64` micrometres can count.
+pub(crate) fn image_flaw(
+    seen: &SeenFrame,
+    map: &ScoreMap,
+    region: &Region,
+    lane: &Lane,
+) -> anyhow::Result<ImageFlaw> {
+    let frame = &seen.head.frame;
+    let px = |cells: &std::ops::Range<usize>, most: u32| {
+        [
+            cells.start * CELL_PX,
+            (cells.end * CELL_PX).min(most as usize),
+        ]
+    };
+    let x_px = px(&region.cols, frame.width());
+    let y_px = px(&region.rows, frame.height());
+    let span = |[start, end]: [usize; 2], mm: f64| {
+        Span::new(um_from_mm(start as f64 * mm), um_from_mm(end as f64 * mm))
+    };
+    let rect = WebRect {
+        along: span(y_px, lane.mm_per_line)?,
+        across: span(x_px, lane.mm_per_px)?,
+    };
+    let cell_um2 = lane.mm_per_line * lane.mm_per_px * (CELL_PX * CELL_PX) as f64 * 1e6;
+    let place = PixelPlace {
+        x_mm: 0.0,
+        y_mm: 0.0,
+        mm_per_px: lane.mm_per_px,
+        mm_per_line: lane.mm_per_line,
+        owned: 0..usize::MAX,
+    };
+    let descriptor = Descriptor::of(
+        &rect,
+        (region.n_cells as f64 * cell_um2).round() as i64,
+        region.highest,
+        &measure(frame, seen.head.cloth, map, region, &place),
+        um_from_mm(f64::from(seen.head.cloth.n_columns()) * lane.mm_per_px),
+    );
+    let kind = Kind::of(&descriptor);
+    Ok(ImageFlaw {
+        x_px,
+        y_px,
+        score: f64::from(region.highest),
+        class: kind.class.as_str(),
+        severity: kind.severity.as_str(),
+        descriptor,
+    })
 }

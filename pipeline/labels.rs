@@ -133,6 +133,15 @@ impl Mask {
         self.n_defects as usize
     }
 
+    /// Whether a box of pixels, columns and rows half-open, holds any of a defect.
+    pub fn touches(&self, [left, right]: [usize; 2], [top, bottom]: [usize; 2]) -> bool {
+        let columns = left.min(self.width)..right.min(self.width);
+        (top..bottom.min(self.height)).any(|row| {
+            let row = &self.defect_of[row * self.width..][..self.width];
+            columns.start < columns.end && row[columns.clone()].iter().any(|defect| *defect > 0)
+        })
+    }
+
     /// Enters every pixel under the judged cells of `map` into `ranking`; only pixels in `cloth`
     /// columns count.
     pub fn rank(&self, map: &ScoreMap, cloth: std::ops::Range<usize>, ranking: &mut PixelRanking) {
