@@ -30,7 +30,7 @@ use camera::{
 };
 use image::{ExtendedColorType, save_buffer};
 use models::onnx::Runtime;
-use models::{Article, BackboneFile, FalseAlarms};
+use models::{Article, BackboneFile, FalseAlarms, Mode};
 use selvedge::classes::{Class, Descriptor, Head, Kind, class_of};
 use selvedge::config::Station;
 use selvedge::evaluate::{Evaluation, ImageFlaw, Label, evaluate};
@@ -426,7 +426,7 @@ fn learn(name: &str, folder: &Path, runtime: &Runtime) -> anyhow::Result<Article
         sources: &[SourceSpec::Images(folder.to_owned())],
         station: &Station::at_scale(LOOM_MM_PER_PX)?,
         asked: FalseAlarms { per_100_m2: 2.0 },
-        backbone: &BackboneFile::read(&runtime.backbone("efficientnet_lite0"))?,
+        backbone: &BackboneFile::installed(runtime, Mode::default())?,
         runtime,
         n_workers: n_cores(),
         stop: &AtomicBool::new(false),
