@@ -30,6 +30,8 @@ mod cloth;
 
 mod golden;
 
+mod modes;
+
 mod parity;
 
 mod tidy;
