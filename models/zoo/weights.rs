@@ -177,6 +177,39 @@ mod tests {
         file
     }
 
+    /// The storage of `w` as a file of its own.
+    fn inner() -> Vec<u8> {
+        let mut inner = Vec::new();
+        inner.extend(b"\x80\x02\x8a\x0a");
+        inner.extend(pickle::MAGIC);
+        inner.extend(b".\x80\x02M\xe9\x03.");
+        inner.extend(b"\x80\x02}q\x00(X\x0d\x00\x00\x00little_endian\x88u.");
+        inner.extend(b"\x80\x02(X\x07\x00\x00\x00storageq\x00ctorch\nFloatStorage\nq\x01");
+        inner.extend(b"X\x01\x00\x00\x00aq\x02X\x03\x00\x00\x00cpuq\x03K\x06Ntq\x04Q.");
+        inner.extend(b"\x80\x02]q\x00X\x01\x00\x00\x00aq\x01a.");
+        inner.extend(6u64.to_le_bytes());
+        for number in [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.5] {
+            inner.extend(number.to_le_bytes());
+        }
+        inner
+    }
+
+    /// The same tensor `w` as a plain pickle around the file of its storage.
+    fn plain() -> Vec<u8> {
+        plain_around(&inner())
+    }
+
+    fn plain_around(inner: &[u8]) -> Vec<u8> {
+        let mut file = b"\x80\x04\x95\0\0\0\0\0\0\0\0".to_vec();
+        file.extend(b"\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x94\x93)R(");
+        file.extend(b"\x8c\x01w\x8c\x0ctorch._utils\x8c\x12_rebuild_tensor_v2\x93(");
+        file.extend(b"\x8c\x0dtorch.storage\x8c\x10_load_from_bytes\x93B");
+        file.extend((inner.len() as u32).to_le_bytes());
+        file.extend(inner);
+        file.extend(b"\x85RK\x00K\x02K\x03\x86K\x03K\x01\x86\x89)tRu.");
+        file
+    }
+
     /// The same file with the first `from` in it replaced by `to`.
     fn replaced(from: &[u8], to: &[u8]) -> Vec<u8> {
         let file = small();
@@ -196,15 +229,67 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_pickle_gives_the_same_tensors() {
+        assert_eq!(
+            read_weights(&plain()).unwrap(),
+            read_weights(&small()).unwrap()
+        );
+    }
+
+    #[test]
     fn every_truncation_is_refused() {
-        let file = small();
-        for end in 0..file.len() {
-            assert!(
-                read_weights(&file[..end]).is_err(),
-                "{end} of {} bytes",
-                file.len()
-            );
+        for file in [small(), plain()] {
+            for end in 0..file.len() {
+                assert!(
+                    read_weights(&file[..end]).is_err(),
+                    "{end} of {} bytes",
+                    file.len()
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_file_within_a_file_within_a_file_is_refused() {
+        let inner = inner();
+        let storage = inner
+            .windows(3)
+            .position(|part| part == b"\x80\x02(")
+            .unwrap();
+        let again = b"\x80\x04\x8c\x0dtorch.storage\x8c\x10_load_from_bytes\x93C\x00\x85R.";
+        let nested = plain_around(&[&inner[..storage], again].concat());
+        let refused = read_weights(&nested).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                PickleError::Unexpected {
+                    opcode: b'R',
+                    found: "other arguments",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_function_is_refused_in_a_plain_pickle_too() {
+        let file = plain();
+        let name = b"\x8c\x0dtorch.storage\x8c\x10_load_from_bytes";
+        let at = file
+            .windows(name.len())
+            .position(|window| window == name)
+            .unwrap();
+        let foreign = [
+            &file[..at],
+            b"\x8c\x02os\x8c\x06system",
+            &file[at + name.len()..],
+        ];
+        let refused = read_weights(&foreign.concat()).unwrap_err();
+        assert!(
+            matches!(&refused, PickleError::Call { name, .. } if name == "os.system"),
+            "{refused}"
+        );
     }
 
     #[test]
@@ -307,8 +392,9 @@ mod tests {
             hits in proptest::collection::vec((any::<Index>(), any::<u8>()), 1..8),
             cut in any::<Index>(),
             whole in any::<bool>(),
+            is_plain in any::<bool>(),
         ) {
-            let mut file = small();
+            let mut file = if is_plain { plain() } else { small() };
             for (at, value) in hits {
                 let at = at.index(file.len());
                 file[at] = value;
@@ -328,7 +414,7 @@ mod tests {
         fn no_order_of_known_instructions_makes_reading_panic(
             instructions in proptest::collection::vec(
                 proptest::sample::select(
-                    b"\x80.(N\x88\x89JKM\x8aXqrhj)]}\x85\x86tesucQRb\x00\x01\x02".as_slice(),
+                    b"\x80.(N\x88\x89JKM\x8aXqrhj)]}\x85\x86tesucQRb\x00\x01\x02\x04\x93\x94\x95\x8cBCa".as_slice(),
                 ),
                 0..120,
             ),
