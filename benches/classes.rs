@@ -339,6 +339,7 @@ fn strips(
                 good: &rest,
                 defective: &data.join("defective"),
                 masks: None,
+                head: None,
                 device: runtime.device(),
                 stop: &AtomicBool::new(false),
             },

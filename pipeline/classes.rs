@@ -92,9 +92,10 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// What the rules say.
-    pub fn of(descriptor: &Descriptor) -> Self {
-        let (class, _) = class_of(descriptor);
+    /// What the rules say, or the head where there is one and it is surer.
+    pub fn of(descriptor: &Descriptor, head: Option<&Head>) -> Self {
+        let (by_rules, _) = class_of(descriptor);
+        let class = head.map_or(by_rules, |head| head.class_of(descriptor, by_rules));
         Self {
             class,
             severity: severity_of(descriptor, class),

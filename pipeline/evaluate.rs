@@ -15,7 +15,7 @@ use camera::Ending;
 use models::{Article, CELL_PX, Judge, ScoreMap, Scorer, UNUSUAL};
 use serde::Serialize;
 
-use crate::classes::{Descriptor, Kind, PixelPlace, measure};
+use crate::classes::{Descriptor, Head, Kind, PixelPlace, measure};
 use crate::config::{Lane, Station};
 use crate::fitting::correction_for;
 use crate::flaws::{Region, Sides, regions};
@@ -41,6 +41,8 @@ pub struct Evaluation<'a> {
     pub defective: &'a Path,
     /// Their masks, if there are any.
     pub masks: Option<&'a Path>,
+    /// What was taught of the article's classes, if anything was.
+    pub head: Option<&'a Head>,
     /// Device the scorers run on.
     pub device: &'a str,
     /// Ends the evaluation when set.
@@ -208,7 +210,9 @@ fn judge_folder(
         stop,
         &mut |image, n_files| {
             match image {
-                Looked::Seen(file, seen) => so_far.judged(label, file, seen, &mut judge, lane)?,
+                Looked::Seen(file, seen) => {
+                    so_far.judged(label, file, seen, &mut judge, (lane, evaluation.head))?;
+                }
                 Looked::Missed(problem) => so_far.unreadable.push(problem),
             }
             progress(label, n_files);
@@ -275,7 +279,7 @@ impl SoFar {
         file: &Path,
         seen: &SeenFrame,
         judge: &mut Judge,
-        lane: &Lane,
+        (lane, head): (&Lane, Option<&Head>),
     ) -> anyhow::Result<()> {
         let frame = &seen.head.frame;
         let name = file.display().to_string();
@@ -290,7 +294,7 @@ impl SoFar {
         let found = regions(&map, UNUSUAL, &Sides::ALONE).into_iter();
         let flaws = found
             .filter(|region| region.highest > 1.0)
-            .map(|region| image_flaw(seen, &map, &region, lane))
+            .map(|region| image_flaw(seen, &map, &region, lane, head))
             .collect::<anyhow::Result<_>>()?;
         self.images.push(ImageReport {
             file: name,
@@ -328,6 +332,7 @@ pub(crate) fn image_flaw(
     map: &ScoreMap,
     region: &Region,
     lane: &Lane,
+    head: Option<&Head>,
 ) -> anyhow::Result<ImageFlaw> {
     let frame = &seen.head.frame;
     let px = |cells: &std::ops::Range<usize>, most: u32| {
@@ -360,7 +365,7 @@ pub(crate) fn image_flaw(
         &measure(frame, seen.head.cloth, map, region, &place),
         um_from_mm(f64::from(seen.head.cloth.n_columns()) * lane.mm_per_px),
     );
-    let kind = Kind::of(&descriptor);
+    let kind = Kind::of(&descriptor, head);
     Ok(ImageFlaw {
         x_px,
         y_px,

@@ -17,6 +17,7 @@ use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
 use crate::channel::Tx;
+use crate::classes::KeptHead;
 use crate::config::{Lane, Station};
 use crate::ending::{abort, end_run};
 use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
@@ -42,6 +43,8 @@ pub struct Inspection<'a> {
     pub station: &'a Station,
     /// Where frames come from: one source per lane of the station, from the left.
     pub sources: Vec<LaneSource>,
+    /// What was taught of the article's classes, if anything was.
+    pub classes: Option<KeptHead>,
     /// One per worker.
     pub scorers: Vec<Box<dyn Scorer>>,
     /// Version of ONNX Runtime, for the run's record.
@@ -82,7 +85,8 @@ pub fn inspect(
                 judge: model.judge(nth, lane.mm_per_cell_row()),
             })
             .collect(),
-    );
+    )
+    .with_head(inspection.classes.as_ref().map(|kept| kept.head.clone()));
     let corrections = (inspection.sources.iter().enumerate())
         .map(|(lane, opened)| {
             let joints = Joints::of(opened.source.description());
@@ -204,17 +208,20 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
     };
     let columns = model.passport().lanes.iter();
     let flat_fields: Vec<_> = columns.map(|columns| &columns.flat_field).collect();
+    let mut calibration = serde_json::json!({
+        "lanes": station.lanes.iter().map(lane).collect::<Vec<_>>(),
+        "light": station.light,
+        "flat_fields": flat_fields,
+    });
+    if let Some(kept) = &inspection.classes {
+        calibration["classes"] = kept.digest.clone().into();
+    }
     Ok(NewRun {
         roll: inspection.roll.clone(),
         roll_choice: RollChoice::LatestOrNew,
         article: inspection.article.clone(),
         model: store::Digest::new(model.digest())?,
-        calibration_json: serde_json::json!({
-            "lanes": station.lanes.iter().map(lane).collect::<Vec<_>>(),
-            "light": station.light,
-            "flat_fields": flat_fields,
-        })
-        .to_string(),
+        calibration_json: calibration.to_string(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime_version: inspection.runtime_version.clone(),
         device: inspection.device.clone(),

@@ -65,6 +65,8 @@ pub mod labels;
 
 pub mod evaluate;
 
+pub mod class_samples;
+
 pub mod picture;
 
 pub mod roll_view;

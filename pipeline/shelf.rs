@@ -1,13 +1,20 @@
 //! Where article models live: files under their digest, the store says which one is active.
 //!
 //! `<models folder>/<article>/<digest>.onnx`. A file is never overwritten and never trusted by
-//! its name alone: reading it checks the digest, the passport's article and the golden tiles.
+//! its name alone: reading it checks the digest, the passport's article and the golden tiles. What was
+//! taught of classes lies beside them as `classes.json`: it belongs to the article, whatever model
+//! finds its flaws, and a run's record keeps its checksum.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use models::Article;
 use store::{Digest, Name, NewModel, Store, now_us};
+
+use crate::classes::{Head, KeptHead, read_head, write_head};
+
+/// Name of the file with what was taught of classes.
+const HEAD_FILE: &str = "classes.json";
 
 /// The folder of article models.
 #[derive(Clone, Debug)]
@@ -93,5 +100,31 @@ impl Shelf {
             name.as_str()
         );
         Ok(article)
+    }
+
+    /// What was taught of an article's classes; `None` where nothing was.
+    ///
+    /// # Errors
+    /// When the file is damaged, of another version, or another article's.
+    pub fn head(&self, name: &Name) -> anyhow::Result<Option<KeptHead>> {
+        let path = self.folder_of(name)?.join(HEAD_FILE);
+        let kept = read_head(&path)?;
+        if let Some(kept) = &kept {
+            let taught_for = kept.head.article();
+            ensure!(
+                taught_for == name.as_str(),
+                "{path:?} was taught for article {taught_for:?}, expected {:?}",
+                name.as_str()
+            );
+        }
+        Ok(kept)
+    }
+
+    /// Keeps what was taught of an article's classes, in place of what was there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn keep_head(&self, name: &Name, head: &Head) -> anyhow::Result<KeptHead> {
+        write_head(&self.folder_of(name)?.join(HEAD_FILE), head)
     }
 }

@@ -19,7 +19,7 @@ use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
 use crate::borders::Borders;
-use crate::classes::{Kind, Looks, PixelPlace, measure};
+use crate::classes::{Head, Kind, Looks, PixelPlace, measure};
 use crate::crops::cut;
 use crate::flaws::{BRIDGED_CELLS, Region, Sides, regions};
 use crate::floods::Flood;
@@ -41,6 +41,8 @@ pub struct Web {
     lanes: Vec<LaneSoFar>,
     borders: Borders,
     ledger: Ledger,
+    /// What a mill's samples taught of classes.
+    head: Option<Head>,
     /// Flaws that an earlier part of the run has written beyond where its coverage ends.
     written: Vec<WebRect>,
 }
@@ -83,6 +85,7 @@ impl Web {
         Self {
             borders: Borders::new(n_lanes, Um(reach.round() as i64)),
             ledger: Ledger::new(&places),
+            head: None,
             written: Vec::new(),
             lanes: (lanes.into_iter().enumerate())
                 .map(|(lane, start)| LaneSoFar {
@@ -97,6 +100,13 @@ impl Web {
                 })
                 .collect(),
         }
+    }
+
+    /// The same, where a mill's samples have taught something of classes.
+    #[must_use]
+    pub fn with_head(mut self, head: Option<Head>) -> Self {
+        self.head = head;
+        self
     }
 
     /// Where a lane lies.
@@ -341,7 +351,7 @@ impl Web {
         near.truncate(MOST_CANDIDATES);
         let width = self.ledger.width();
         page.flaws.extend(flaws.into_iter().map(|flaw| {
-            let kind = Kind::of(&flaw.descriptor(width));
+            let kind = Kind::of(&flaw.descriptor(width), self.head.as_ref());
             (flaw, kind)
         }));
         page.candidates

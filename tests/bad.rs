@@ -418,6 +418,7 @@ fn a_mask_of_another_size_is_refused_with_both_sizes() {
         good: &part("good"),
         defective: &part("defective"),
         masks: Some(&part("masks")),
+        head: None,
         device: "test",
         stop: &AtomicBool::new(false),
     };
@@ -452,6 +453,7 @@ fn images_that_cannot_be_judged_are_listed_and_the_others_are_judged() {
         good: &good,
         defective: &defective,
         masks: None,
+        head: None,
         device: "test",
         stop: &AtomicBool::new(false),
     };

@@ -1,11 +1,11 @@
-//! What a flaw is told to be, and that no border changes it.
+//! What a flaw is told to be, that no border changes it, and that a mill's samples can.
 //!
 //! The cloth is drawn: yarns of five pixels, one flaw, and the score map that a perfect detector
 //! would give. It is cut into frames and lanes wherever the test likes, and goes through regions,
 //! stitching and lane borders as on the line.
 
 use calibration::{ClothSpan, LaneGeometry, Um};
-use camera::{Buffer, Channels, Depth, Frame, FrameShape};
+use camera::{Buffer, Channels, Depth, FlawKind, Frame, FrameShape, LoomSettings};
 use models::{CELL_PX, ScoreMap};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -13,6 +13,9 @@ use selvedge::borders::Borders;
 use selvedge::classes::{Class, Descriptor, PixelPlace, class_of, measure};
 use selvedge::flaws::{Region, Sides, regions};
 use selvedge::stitch::{Flaw, FramePlace, Looked, Stitch};
+
+use crate::pictures::{truth, write_frames};
+use crate::program::{Mill, Ran};
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;
@@ -197,6 +200,92 @@ fn flaws_that_nobody_would_call_otherwise_are_told_by_their_class() {
             panic!("{cloth:?}: expected one flaw, found {told:?}");
         };
         assert_eq!(class_of(descriptor).0, class, "{cloth:?}: {descriptor:#?}");
+    }
+}
+
+#[test]
+fn a_mill_s_samples_change_what_flaws_are_called_and_a_damaged_file_is_refused() {
+    let Some(mill) = Mill::taught() else { return };
+    const N_IMAGES: i64 = 7;
+    let mut settings = LoomSettings::new(77);
+    settings.n_frames = Some(N_IMAGES as u64);
+    for nth in 0..N_IMAGES {
+        let line = 256 * nth + 80;
+        settings = settings
+            .with_flaw(FlawKind::Hole, line..line + 40, 500..540, 1.0)
+            .with_flaw(FlawKind::Stain, line..line + 90, 1200..1290, 1.5);
+    }
+    let mut labels = "file,class,x,y,w,h\n".to_owned();
+    for flaw in truth(&settings) {
+        let (nth, top) = (flaw.ticks.start / 256, flaw.ticks.start % 256);
+        // This mill calls stains shades.
+        let class = if flaw.class == "stain" {
+            "shade"
+        } else {
+            flaw.class
+        };
+        let columns = &flaw.columns;
+        let (height, width) = (flaw.ticks.end - flaw.ticks.start, columns.len());
+        let left = columns.start;
+        labels += &format!("frame{nth}.png,{class},{left},{top},{width},{height}\n");
+    }
+    write_frames(&mill.path().join("samples"), settings);
+    std::fs::write(mill.path().join("labels.csv"), labels).unwrap();
+    let roll = LoomSettings {
+        n_frames: Some(4),
+        ..LoomSettings::new(78)
+    };
+    let roll = roll.with_flaw(FlawKind::Stain, 600..690, 700..790, 1.5);
+    write_frames(&mill.path().join("roll"), roll);
+    let inspect = |roll: &str| {
+        let args = [
+            "inspect",
+            "--article",
+            "plain",
+            "--from",
+            "roll",
+            "--json",
+            "--roll",
+            roll,
+        ];
+        mill.run(&args)
+    };
+    let stain_of = |ran: &Ran| {
+        let flaws = ran.json(1)["flaws"].as_array().unwrap().clone();
+        let mut near = flaws.into_iter().filter(|flaw| {
+            let across: [f64; 2] = serde_json::from_value(flaw["across_mm"].clone()).unwrap();
+            across[0] < 158.0 && 140.0 < across[1]
+        });
+        near.next().unwrap()["class"].clone()
+    };
+    assert_eq!(stain_of(&inspect("before")), "stain");
+
+    let teach = [
+        "classes",
+        "teach",
+        "--article",
+        "plain",
+        "--labels",
+        "labels.csv",
+    ];
+    let ran = mill.run(&[&teach[..], &["--from", "samples"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(stain_of(&inspect("after")), "shade");
+
+    let file = mill.path().join("articles/plain/classes.json");
+    let damaged = std::fs::read_to_string(&file)
+        .unwrap()
+        .replacen("hole", "knot", 1);
+    std::fs::write(&file, damaged).unwrap();
+    for ran in [
+        inspect("damaged"),
+        mill.run(&["classes", "show", "--article", "plain"]),
+    ] {
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(
+            ran.err.contains("classes.json") && ran.err.contains("damaged"),
+            "{ran:?}"
+        );
     }
 }
 

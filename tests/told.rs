@@ -238,6 +238,7 @@ pub(crate) fn inspection<'a>(
         station,
         sources: sources.into_iter().map(Into::into).collect(),
         scorers,
+        classes: None,
         runtime_version: "test".to_owned(),
         device: "test".to_owned(),
         begin: selvedge::resume::Begin::New,

@@ -49,6 +49,7 @@ pub(crate) fn ready<'a>(roll: Roll<'a>, folder: &Path) -> anyhow::Result<(Inspec
         station: roll.station,
         sources: roll.sources.into_iter().map(Into::into).collect(),
         scorers: roll.scorers,
+        classes: None,
         runtime_version: String::new(),
         device: String::new(),
         begin: selvedge::resume::Begin::New,

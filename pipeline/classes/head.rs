@@ -31,6 +31,8 @@ const STEP: f64 = 0.1;
 const LEAST_SHARE: f64 = 0.5;
 /// … and where a flaw's figures are on average this many spreads from the samples' mean.
 const FARTHEST: f64 = 3.0;
+/// How much more often than the rules it must have been right: a few samples are a matter of luck.
+const LEAST_LEAD: f64 = 0.15;
 /// No figure spreads less than this: one that never differs says nothing.
 const LEAST_SPREAD: f64 = 1e-6;
 
@@ -178,7 +180,7 @@ impl Head {
             .iter()
             .find(|told| told.class == by_rules.as_str());
         let is_surer = match rules {
-            Some(rules) => taught.told.share() > rules.share(),
+            Some(rules) => taught.told.share() > rules.share() + LEAST_LEAD,
             // The samples do not say how good the rules are at this.
             None => by_rules == Class::Unknown,
         };
@@ -341,4 +343,108 @@ fn shares(input: &[f64], weights: &[&[f64]]) -> Vec<f64> {
     let parts: Vec<f64> = sums.iter().map(|sum| (sum - most).exp()).collect();
     let all: f64 = parts.iter().sum();
     parts.iter().map(|part| part / all).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A flaw that no rule names, of one of two kinds, never twice the same.
+    fn flaw(kind: usize, nth: usize) -> Descriptor {
+        // The golden ratio spreads them evenly.
+        let wander = |by: usize| (((nth * 7 + by) as f64 * 0.618_034) % 1.0 - 0.5) * 0.2;
+        Descriptor {
+            along_mm: 3.0 + wander(1),
+            across_mm: 3.0 + wander(2),
+            net: -0.05,
+            darkness: if kind == 0 { 0.1 } else { 0.3 } + wander(3) * 0.5,
+            dark_texture: if kind == 0 { 1.0 } else { 1.4 } + wander(4),
+            ..Descriptor::nothing()
+        }
+    }
+
+    const KINDS: [Class; 2] = [Class::Shade, Class::Kink];
+
+    /// Samples of both kinds in turn.
+    pub(in crate::classes) fn samples(n: usize) -> Vec<(Descriptor, Class)> {
+        let kinds = (0..n).map(|nth| nth % 2);
+        kinds
+            .enumerate()
+            .map(|(nth, kind)| (flaw(kind, nth), KINDS[kind]))
+            .collect()
+    }
+
+    #[test]
+    fn what_samples_show_is_told_of_flaws_that_were_no_samples() {
+        let head = Head::taught("a", &samples(20)).unwrap();
+        for (kind, class) in KINDS.into_iter().enumerate() {
+            for nth in 100..120 {
+                let flaw = flaw(kind, nth);
+                assert_eq!(class_of(&flaw).0, Class::Unknown);
+                assert_eq!(head.class_of(&flaw, Class::Unknown), class);
+            }
+        }
+        let told: Vec<usize> = head
+            .classes()
+            .iter()
+            .map(|taught| taught.told.n_right)
+            .collect();
+        assert_eq!(told, [10, 10]);
+    }
+
+    #[test]
+    fn too_few_samples_teach_nothing() {
+        let refused = |samples: &[(Descriptor, Class)]| Head::taught("a", samples).unwrap_err();
+        assert_eq!(refused(&[]), TooFewSamples { found: 0 });
+        assert_eq!(refused(&samples(8)), TooFewSamples { found: 0 });
+        assert_eq!(refused(&samples(9)), TooFewSamples { found: 1 });
+        assert!(Head::taught("a", &samples(10)).is_ok());
+    }
+
+    #[test]
+    fn where_the_rules_were_right_the_head_is_not_asked() {
+        let rightly: Vec<_> = (0..20)
+            .map(|nth| {
+                let flaw = flaw(nth % 2, nth);
+                let class = if nth % 2 == 0 {
+                    Class::Unknown
+                } else {
+                    Class::Kink
+                };
+                (flaw, class)
+            })
+            .chain(samples(20))
+            .collect();
+        let mut head = Head::taught("a", &rightly).unwrap();
+        head.rules = vec![Told {
+            class: "nep".to_owned(),
+            n: 20,
+            n_right: 19,
+        }];
+        assert_eq!(head.class_of(&flaw(0, 3), Class::Nep), Class::Nep);
+        // Of a class that no sample was called, the samples do not say how good the rules are.
+        assert_eq!(head.class_of(&flaw(0, 3), Class::Hole), Class::Hole);
+        head.rules[0].n_right = 1;
+        assert_ne!(head.class_of(&flaw(0, 3), Class::Nep), Class::Nep);
+    }
+
+    #[test]
+    fn a_flaw_unlike_all_samples_is_left_to_the_rules() {
+        let head = Head::taught("a", &samples(20)).unwrap();
+        let strange = Descriptor {
+            along_mm: 2000.0,
+            across_mm: 900.0,
+            brightest: 2.0,
+            ..flaw(0, 1)
+        };
+        assert_eq!(head.class_of(&strange, Class::Unknown), Class::Unknown);
+    }
+
+    #[test]
+    fn the_same_samples_give_the_same_head() {
+        assert_eq!(
+            Head::taught("a", &samples(24)),
+            Head::taught("a", &samples(24))
+        );
+    }
 }

@@ -167,3 +167,79 @@ fn digest(raw: &RawValue) -> String {
     let sum = Sha256::digest(raw.get().as_bytes());
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classes::head::tests::samples;
+    use proptest::prelude::*;
+
+    fn text() -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("classes.json");
+        write_head(&path, &Head::taught("a", &samples(20)).unwrap()).unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_what_was_there_before_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("classes.json");
+        assert_eq!(read_head(&path).unwrap(), None);
+        for n in [10, 20] {
+            let head = Head::taught("a", &samples(n)).unwrap();
+            let kept = write_head(&path, &head).unwrap();
+            let read = read_head(&path).unwrap().unwrap();
+            assert_eq!(read.digest, kept.digest);
+            assert_eq!(read.head.classes().len(), head.classes().len());
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_with_any_bit_turned_or_any_end_missing_is_refused() {
+        let whole = text();
+        assert!(head_of(&whole).is_ok());
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone().into_bytes();
+            bytes[at] ^= 1;
+            let turned = String::from_utf8(bytes).unwrap();
+            assert!(head_of(&turned).is_err(), "byte {at} of {}", whole.len());
+            assert!(
+                head_of(&whole[..at]).is_err(),
+                "{at} of {} bytes",
+                whole.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused_with_both_named() {
+        let later = text().replacen("\"format\":1", "\"format\":2", 1);
+        let error = head_of(&later).unwrap_err().to_string();
+        assert_eq!(error, "found format 2, expected 1");
+    }
+
+    #[test]
+    fn a_head_that_is_whole_but_cannot_be_used_is_refused() {
+        let changed = |change: fn(&mut Head)| {
+            let mut head = Head::taught("a", &samples(20)).unwrap();
+            change(&mut head);
+            check(&head)
+        };
+        assert!(changed(|_| ()).is_ok());
+        assert!(changed(|head| head.means.truncate(3)).is_err());
+        assert!(changed(|head| head.spreads[0] = 0.0).is_err());
+        assert!(changed(|head| head.classes.truncate(1)).is_err());
+        assert!(changed(|head| head.classes[0].weights.truncate(2)).is_err());
+        assert!(changed(|head| head.classes[0].told.class = "whatever".to_owned()).is_err());
+        assert!(changed(|head| head.figures[0] = "along".to_owned()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_reading_panic(text in ".{0,200}") {
+            prop_assert!(head_of(&text).is_err());
+        }
+    }
+}

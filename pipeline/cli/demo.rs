@@ -143,6 +143,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         station: &station,
         sources: vec![(Box::new(loom) as Box<dyn Source>).into()],
         scorers: scorers_of(&taught.article, &runtime, sight.n_workers()?)?,
+        classes: None,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),
         begin: crate::resume::Begin::New,

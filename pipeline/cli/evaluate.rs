@@ -37,7 +37,9 @@ pub(super) struct EvaluateArgs {
 pub(super) fn run(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
     let article = name(&args.article, "article")?;
     let store = args.place.look()?;
-    let model = args.place.shelf().active(&store, &article)?;
+    let shelf = args.place.shelf();
+    let model = shelf.active(&store, &article)?;
+    let classes = shelf.head(&article)?;
     let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
     let n_workers = args.sight.n_workers()?;
@@ -48,6 +50,7 @@ pub(super) fn run(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Outc
         good: &args.good,
         defective: &args.defective,
         masks: args.masks.as_deref(),
+        head: classes.as_ref().map(|kept| &kept.head),
         device: runtime.device(),
         stop,
     };

@@ -48,7 +48,9 @@ pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<
     let article = name(&args.article, "article")?;
     let roll = name(&args.roll, "roll")?;
     // Looked at first: a mistyped store must not be made.
-    let model = args.place.shelf().active(&args.place.look()?, &article)?;
+    let shelf = args.place.shelf();
+    let model = shelf.active(&args.place.look()?, &article)?;
+    let classes = shelf.head(&article)?;
     let store = args.place.open()?;
     let station = args.sight.station_for(&model)?;
     check_scale(&model, &station)?;
@@ -65,6 +67,7 @@ pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<
         model: &model,
         station: &station,
         sources,
+        classes,
         scorers,
         runtime_version: runtime.version().to_owned(),
         device: runtime.device().to_owned(),

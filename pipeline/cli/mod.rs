@@ -4,6 +4,7 @@
 //! here, with their chain. Results go to standard output, everything else to standard error.
 
 mod check;
+mod classes;
 mod demo;
 mod evaluate;
 mod inspect;
@@ -52,6 +53,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Measures a taught article on labelled images.
     Evaluate(evaluate::EvaluateArgs),
+    /// What a mill's own samples teach about classes of flaws.
+    #[command(subcommand)]
+    Classes(classes::ClassesCommand),
     /// Lists the rolls in the store.
     Rolls(look::RollsArgs),
     /// One roll: its flaws, its gaps, its picture.
@@ -163,6 +167,7 @@ pub fn main() -> ExitCode {
         Command::Teach(args) => teach::run(&args, &stop),
         Command::Inspect(args) => inspect::run(&args, &stop),
         Command::Evaluate(args) => evaluate::run(&args, &stop),
+        Command::Classes(command) => classes::run(&command, &stop),
         Command::Rolls(args) => look::rolls(&args),
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),

@@ -60,6 +60,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             station: &station(),
             sources: vec![crate::texture::loom(good_frames(2)).into()],
             scorers: taught.scorers(1),
+            classes: None,
             runtime_version: "test".to_owned(),
             device: "test".to_owned(),
             begin: selvedge::resume::Begin::New,
