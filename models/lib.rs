@@ -41,12 +41,12 @@ pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};
 pub use mode::Mode;
 pub use passport::{
-    Backbone, Channels, Evidence, Judgement, PASSPORT_FORMAT, Passport, ReferenceSettings,
+    Backbone, Channels, Evidence, Judgement, Method, PASSPORT_FORMAT, Passport, ReferenceSettings,
     StartThreshold, Taught,
 };
 pub use pattern::{Pattern, stored_patterns};
 pub use texture::Texture;
-pub use threshold::{FalseAlarms, fit_threshold};
+pub use threshold::{FalseAlarms, Peak, Peaks, fit_threshold};
 
 /// Side of one score cell, in pixels.
 pub const CELL_PX: usize = 4;

@@ -282,33 +282,58 @@ impl Judgement {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
+    /// How the threshold was found.
+    pub method: Method,
     /// False alarms per 100 m² that were asked for.
     pub asked_per_100_m2: f64,
-    /// False alarms per 100 m² that the threshold stands for.
+    /// False alarms per 100 m² that the threshold stands for: the middle of what the good cloth
+    /// allows to believe.
     pub set_per_100_m2: f64,
+    /// The same, from the lower to the upper end of a 90 % interval.
+    pub interval_per_100_m2: [f64; 2],
     /// Share of blocks of good cloth that the threshold is expected to flag.
     pub block_share: f64,
-    /// Blocks of good cloth whose highest score was taken, each judged without itself.
+    /// Blocks of good cloth whose highest places were taken, each judged without itself.
     pub n_blocks: usize,
     /// Mean area of such a block, in square metres.
     pub block_m2: f64,
-    /// Location of the Gumbel distribution of the blocks' logarithmic highest scores.
-    pub location: f64,
-    /// Its scale.
+    /// The highest places, to which a tail was fitted.
+    pub n_peaks: usize,
+    /// Score above which they lie, in the unit of `judgement.threshold`.
+    pub from: f64,
+    /// Shape of the generalised Pareto distribution of their heights above that.
+    pub shape: f64,
+    /// Its scale, in the unit of `judgement.threshold`.
     pub scale: f64,
+    /// How many times more the number of peaks differs between blocks than chance allows; 1 when
+    /// blocks are alike.
+    pub spread: f64,
     /// Further good cloth that would allow what was asked for, in square metres; 0 when it
     /// is already allowed.
     pub more_m2: f64,
+}
+
+/// How a threshold was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A generalised Pareto distribution of peaks of held-out score maps.
+    PeaksOverThreshold,
 }
 
 impl Evidence {
     fn check(&self) -> Result<(), String> {
         finite("evidence.asked_per_100_m2", self.asked_per_100_m2)?;
         finite("evidence.set_per_100_m2", self.set_per_100_m2)?;
+        for limit in self.interval_per_100_m2 {
+            between("evidence.interval_per_100_m2", limit, 0.0, f64::MAX)?;
+        }
         between("evidence.block_share", self.block_share, 0.0, 1.0)?;
         finite("evidence.block_m2", self.block_m2)?;
-        finite("evidence.location", self.location)?;
+        finite("evidence.from", self.from)?;
+        finite("evidence.shape", self.shape)?;
         finite("evidence.scale", self.scale)?;
+        finite("evidence.spread", self.spread)?;
         finite("evidence.more_m2", self.more_m2)
     }
 }

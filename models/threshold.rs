@@ -1,20 +1,26 @@
 //! The threshold that a rate of false alarms stands for, from good cloth alone.
 //!
-//! Of every block of good cloth, judged by a model that did not see it, the highest score is
-//! taken. Highest values of many cells follow an extreme value distribution; a Gumbel
-//! distribution is fitted to their logarithms (which makes it a Fréchet distribution of the
-//! scores themselves: scores are squared distances and have a heavy tail). L-moments are used
-//! because they are the least disturbed by few samples (Hosking, "L-Moments", J. R. Statist.
-//! Soc. B 52, 1990, section 4: scale = L2 / ln 2, location = L1 − γ · scale).
+//! ```text
+//! held-out score maps ─▶ Peaks ─▶ Tail ─┬▶ threshold: the score that is passed as often as allowed
+//! what was asked ─▶ Allowance ──────────┴▶ Evidence: how often that is, and between what limits
+//! ```
+//!
+//! [`peaks`] gathers the highest places of good cloth, each block judged by a model that did not
+//! see it; [`tail`] fits how fast they get rarer with height. Here what the user asks for meets
+//! what the cloth can vouch for.
 //!
 //! Few blocks cannot vouch for rare events. The share of blocks that may be flagged is never
 //! set below half a block in all that was seen, and never above 5 %, unless more was asked
-//! for; what was asked, what was set and what is missing are all in [`Evidence`].
+//! for; what was asked, what was set, its limits and what is missing are all in [`Evidence`].
+//! Nothing here knows what a score is made of.
 
-use crate::passport::Evidence;
+mod peaks;
+mod tail;
 
-/// Euler's constant.
-const EULER_GAMMA: f64 = 0.577_215_664_901_532_9;
+pub use self::peaks::{Peak, Peaks};
+pub(crate) use self::tail::Tail;
+
+use crate::passport::{Evidence, Method};
 
 /// Largest share of blocks of good cloth that thin evidence may let through as flagged.
 const THIN_SHARE: f64 = 0.05;
@@ -29,8 +35,8 @@ const SHARES: (f64, f64) = (1e-15, 1.0 - 1e-15);
 /// Areas of a block, in m², within which everything in [`Evidence`] is finite.
 const BLOCK_AREAS: (f64, f64) = (1e-9, 1e9);
 
-/// Scores that have a finite logarithm.
-const LOGARITHMS_OF: (f64, f64) = (f32::MIN_POSITIVE as f64, f32::MAX as f64);
+/// Alarms per 100 m² of which evidence speaks: beyond lies one on every square millimetre.
+const MOST_PER_100_M2: f64 = 1e8;
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,35 +45,107 @@ pub struct FalseAlarms {
     pub per_100_m2: f64,
 }
 
-/// The threshold for `asked`, from each block's highest score (at least two, all positive)
-/// and the blocks' mean area in square metres. The threshold is positive, and it and the
-/// evidence are finite, whatever was asked for.
-pub fn fit_threshold(highest: &[f32], block_m2: f64, asked: FalseAlarms) -> (f32, Evidence) {
-    let asked_per_100_m2 = within(asked.per_100_m2, (0.0, f64::MAX));
-    let block_m2 = within(block_m2, BLOCK_AREAS);
-    let (location, scale) = gumbel(highest);
-    let n = highest.len() as f64;
-    let asked_share = share_of_blocks(asked_per_100_m2, block_m2);
-    let vouched_share = (VOUCHED_BLOCKS / n).min(THIN_SHARE);
-    let share = asked_share.max(vouched_share);
-    let quantile = location - scale * alarms_per_block(share).ln();
-    let needed_blocks = VOUCHED_BLOCKS / asked_share;
-    let evidence = Evidence {
-        asked_per_100_m2,
-        set_per_100_m2: alarms_per_block(share) * 100.0 / block_m2,
-        block_share: share,
-        n_blocks: highest.len(),
-        block_m2,
-        location,
-        scale,
-        more_m2: if asked_share >= vouched_share {
-            0.0
-        } else {
-            (needed_blocks - n).max(0.0) * block_m2
-        },
-    };
-    let threshold = (quantile.exp() as f32).clamp(f32::MIN_POSITIVE, f32::MAX);
-    (threshold, evidence)
+/// What may be flagged of the cloth that was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    asked_per_100_m2: f64,
+    n_blocks: usize,
+    block_m2: f64,
+    asked_share: f64,
+    vouched_share: f64,
+}
+
+/// A threshold and how often good cloth passes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// The score.
+    pub(crate) threshold: f32,
+    /// Alarms per block: the middle of what the evidence allows.
+    pub(crate) rate: f64,
+    /// The same, 5 % and 95 %.
+    pub(crate) rates: [f64; 2],
+}
+
+impl Allowance {
+    /// What `asked` comes to for `n_blocks` blocks of `block_m2` m² each.
+    pub(crate) fn of(asked: FalseAlarms, n_blocks: usize, block_m2: f64) -> Self {
+        let asked_per_100_m2 = within(asked.per_100_m2, (0.0, f64::MAX));
+        let block_m2 = within(block_m2, BLOCK_AREAS);
+        Self {
+            asked_per_100_m2,
+            n_blocks,
+            block_m2,
+            asked_share: share_of_blocks(asked_per_100_m2, block_m2),
+            vouched_share: (VOUCHED_BLOCKS / n_blocks.max(1) as f64).min(THIN_SHARE),
+        }
+    }
+
+    /// Alarms per block that may be.
+    pub(crate) fn per_block(&self) -> f64 {
+        alarms_per_block(self.asked_share.max(self.vouched_share))
+    }
+
+    /// Where `tail` is passed `per_block` times per block, as far as it reaches.
+    pub(crate) fn limit(tail: &Tail, per_block: f64) -> Limit {
+        let threshold = within(
+            tail.score_at(per_block),
+            (f32::MIN_POSITIVE.into(), f32::MAX.into()),
+        );
+        let [low, rate, high] = tail.rates_above(threshold);
+        Limit {
+            threshold: threshold as f32,
+            rate,
+            rates: [low, high],
+        }
+    }
+
+    /// What stands in the passport for thresholds that were found together: alarms of either are
+    /// alarms. `tail` is that of the first.
+    pub(crate) fn evidence(&self, tail: &Tail, limits: &[Limit]) -> Evidence {
+        let sum = |of: fn(&Limit) -> f64| limits.iter().map(of).sum::<f64>();
+        let per_100_m2 = |per_block: f64| {
+            let rate = per_block * 100.0 / self.block_m2;
+            within(rate, (0.0, MOST_PER_100_M2.max(self.asked_per_100_m2)))
+        };
+        let rate = sum(|limit| limit.rate);
+        let needed_blocks = VOUCHED_BLOCKS / self.asked_share;
+        Evidence {
+            method: Method::PeaksOverThreshold,
+            asked_per_100_m2: self.asked_per_100_m2,
+            set_per_100_m2: per_100_m2(rate),
+            interval_per_100_m2: [
+                per_100_m2(sum(|limit| limit.rates[0])),
+                per_100_m2(sum(|limit| limit.rates[1])),
+            ],
+            block_share: -(-rate).exp_m1(),
+            n_blocks: self.n_blocks,
+            block_m2: self.block_m2,
+            n_peaks: tail.n_peaks(),
+            from: tail.from(),
+            shape: tail.shape(),
+            scale: tail.scale(),
+            spread: tail.spread(),
+            more_m2: if self.asked_share >= self.vouched_share {
+                0.0
+            } else {
+                (needed_blocks - self.n_blocks as f64).max(0.0) * self.block_m2
+            },
+        }
+    }
+}
+
+/// The threshold for `asked`, from the `peaks` of `n_blocks` blocks of good cloth of `block_m2` m²
+/// each. It is positive, and it and the evidence are finite, whatever was asked for.
+pub fn fit_threshold(
+    peaks: &Peaks,
+    n_blocks: usize,
+    block_m2: f64,
+    asked: FalseAlarms,
+) -> (f32, Evidence) {
+    let allowance = Allowance::of(asked, n_blocks, block_m2);
+    let tail = Tail::fit(peaks, n_blocks);
+    let limit = Allowance::limit(&tail, allowance.per_block());
+    (limit.threshold, allowance.evidence(&tail, &[limit]))
 }
 
 /// Share of blocks with at least one alarm, when alarms fall independently of each other.
@@ -85,108 +163,5 @@ fn within(value: f64, limits: (f64, f64)) -> f64 {
     value.max(limits.0).min(limits.1)
 }
 
-/// Location and scale of the Gumbel distribution of the logarithms, by L-moments.
-fn gumbel(highest: &[f32]) -> (f64, f64) {
-    let mut logs: Vec<f64> = highest
-        .iter()
-        .map(|score| within(f64::from(*score), LOGARITHMS_OF).ln())
-        .collect();
-    logs.sort_by(f64::total_cmp);
-    let n = logs.len() as f64;
-    let mean = logs.iter().sum::<f64>() / n;
-    let weighted = logs
-        .iter()
-        .enumerate()
-        .map(|(rank, log)| rank as f64 * log)
-        .sum::<f64>()
-        / (n * (n - 1.0).max(1.0));
-    let l2 = (2.0 * weighted - mean).max(1e-6);
-    let scale = l2 / std::f64::consts::LN_2;
-    (mean - EULER_GAMMA * scale, scale)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Quantiles of a Fréchet distribution at evenly spread probabilities.
-    fn sample(n: usize, location: f64, scale: f64) -> Vec<f32> {
-        (0..n)
-            .map(|i| {
-                let p = (i as f64 + 0.5) / n as f64;
-                (location - scale * (-p.ln()).ln()).exp() as f32
-            })
-            .collect()
-    }
-
-    #[test]
-    fn finds_the_distribution_it_was_given() {
-        let (location, scale) = gumbel(&sample(2000, 0.7, 0.2));
-        assert!((location - 0.7).abs() < 0.01, "{location}");
-        assert!((scale - 0.2).abs() < 0.01, "{scale}");
-    }
-
-    #[test]
-    fn thin_evidence_sets_five_percent_and_says_how_much_is_missing() {
-        let (threshold, evidence) =
-            fit_threshold(&sample(12, 0.7, 0.2), 0.03, FalseAlarms { per_100_m2: 2.0 });
-        assert!((evidence.block_share - 0.5 / 12.0).abs() < 1e-9);
-        assert!(evidence.set_per_100_m2 > 100.0);
-        assert!(evidence.more_m2 > 20.0, "{}", evidence.more_m2);
-        assert!(threshold > 2.0 && threshold < 6.0, "{threshold}");
-    }
-
-    #[test]
-    fn ample_evidence_sets_what_was_asked_for() {
-        let (_, evidence) = fit_threshold(
-            &sample(5000, 0.7, 0.2),
-            0.03,
-            FalseAlarms { per_100_m2: 2.0 },
-        );
-        assert_eq!(evidence.more_m2, 0.0);
-        assert!((evidence.set_per_100_m2 - 2.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn fewer_false_alarms_need_a_higher_threshold() {
-        let sample = sample(20_000, 0.7, 0.2);
-        let at = |per_100_m2| fit_threshold(&sample, 0.03, FalseAlarms { per_100_m2 }).0;
-        assert!(at(1.0) > at(2.0));
-        assert!(at(2.0) > at(20.0));
-    }
-
-    #[test]
-    fn whatever_is_asked_for_the_evidence_can_be_written_and_read_back() {
-        let rates = [
-            0.0,
-            1e-310,
-            1e-300,
-            1e-18,
-            1e300,
-            f64::INFINITY,
-            f64::NAN,
-            -1.0,
-        ];
-        for per_100_m2 in rates {
-            for block_m2 in [0.0, 0.03, f64::NAN] {
-                let asked = FalseAlarms { per_100_m2 };
-                let (threshold, evidence) = fit_threshold(&sample(12, 0.7, 0.2), block_m2, asked);
-                let text = serde_json::to_string(&evidence).unwrap();
-                let read: Evidence = serde_json::from_str(&text).unwrap();
-                assert_eq!(read.n_blocks, 12, "{text}");
-                assert!(threshold.is_finite() && threshold > 0.0, "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_tiny_rate_needs_cloth_in_proportion() {
-        let more = |per_100_m2| {
-            let asked = FalseAlarms { per_100_m2 };
-            fit_threshold(&sample(12, 0.7, 0.2), 0.03, asked).1.more_m2
-        };
-        // Half an alarm in 50 m² at one per 100 m².
-        assert!((more(1e-6) / 50e6 - 1.0).abs() < 1e-6, "{}", more(1e-6));
-        assert!((more(1e-9) / 50e9 - 1.0).abs() < 1e-6, "{}", more(1e-9));
-    }
-}
+mod tests;

@@ -33,8 +33,10 @@ fn sound() -> Value {
             "taught_scale": 3.0,
         },
         "evidence": {
-            "asked_per_100_m2": 2.0, "set_per_100_m2": 20.0, "block_share": 0.05, "n_blocks": 12,
-            "block_m2": 0.003, "location": 0.2, "scale": 0.1, "more_m2": 30.0,
+            "method": "peaks_over_threshold", "asked_per_100_m2": 2.0, "set_per_100_m2": 20.0,
+            "interval_per_100_m2": [5.0, 90.0], "block_share": 0.05, "n_blocks": 12,
+            "block_m2": 0.003, "n_peaks": 36, "from": 0.7, "shape": 0.1, "scale": 0.1,
+            "spread": 1.2, "more_m2": 30.0,
         },
     })
 }
@@ -148,6 +150,16 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "/evidence/block_share",
             json!(1.5),
             "evidence.block_share = 1.5",
+        ),
+        (
+            "/evidence/interval_per_100_m2/1",
+            json!(-1.0),
+            "evidence.interval_per_100_m2 = -1",
+        ),
+        (
+            "/evidence/method",
+            json!("guessed"),
+            "unknown variant `guessed`",
         ),
         ("/evidence/scale", json!(null), "expected f64"),
         ("/format", json!(2), "found passport format 2, expected 3"),

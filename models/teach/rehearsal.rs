@@ -11,7 +11,7 @@ use crate::passport::{Evidence, Judgement, StartThreshold};
 use crate::pattern::{Against, Pattern};
 use crate::reference::{Grown, Window, without_rims};
 use crate::smoothing::{Beyond, half_kernel, smooth_into};
-use crate::threshold::{FalseAlarms, fit_threshold};
+use crate::threshold::{Allowance, FalseAlarms, Peak, Peaks, Tail};
 
 /// Standard deviation of the score's smoothing, in cells. A flaw of 4 to 8 px spreads over
 /// about that.
@@ -33,6 +33,9 @@ const TAUGHT_QUANTILE: f64 = 0.999;
 /// Only one warp is taught, and it would look better known than the next one is. Primes, so that
 /// no repeat of yarns against cells comes back.
 const OTHER_WARPS: [isize; 6] = [-41, -19, -7, 7, 19, 41];
+
+/// Part of the false alarms that may be faint lines; the rest may be places.
+const LINE_PART: f64 = 0.2;
 
 /// The second pass over good cloth.
 pub struct Rehearsal {
@@ -194,31 +197,70 @@ impl Rehearsal {
         judgement.right = rims.right;
         judgement.mirror = rims.mirror;
         let highest_of = |map: &Array2<f32>| map.iter().copied().fold(0.0, f32::max);
+        let n_blocks = maps.len();
+        let n_known = is_known.iter().filter(|is_known| **is_known).count();
+        let allowance = Allowance::of(asked, n_blocks, block_m2);
+        let has_lines = n_known >= FEWEST_BLOCKS;
+        let for_lines = if has_lines {
+            LINE_PART * allowance.per_block()
+        } else {
+            0.0
+        };
+        let mut peaks = Peaks::default();
         let of_places: Vec<f32> = maps
             .iter_mut()
-            .map(|(block, map)| {
+            .enumerate()
+            .map(|(index, (block, map))| {
                 relate_to_rims(map, block, &judgement);
+                peaks.add_map(index, map.view());
                 highest_of(map)
             })
             .collect();
-        let (threshold, evidence) = fit_threshold(&of_places, block_m2, asked);
+        let places = Tail::fit(&peaks, n_blocks);
+        let limit = Allowance::limit(&places, allowance.per_block() - for_lines);
+        let threshold = limit.threshold;
+        let mut limits = vec![limit];
         judgement.threshold = threshold;
+        let mut line_peaks = Peaks::default();
         let lines: Vec<Option<f32>> = maps
             .iter()
             .zip(&is_known)
-            .map(|((_, map), is_known)| {
-                let lines = || along_lines(&map.mapv(|place| place / threshold));
-                is_known.then(|| highest_of(&lines()))
+            .enumerate()
+            .map(|(index, ((_, map), is_known))| {
+                let lines = is_known.then(|| along_lines(&map.mapv(|place| place / threshold)))?;
+                line_peaks.add_map(index, lines.view());
+                Some(highest_of(&lines))
             })
             .collect();
-        let of_lines: Vec<f32> = lines.iter().copied().flatten().collect();
-        let line_threshold =
-            (of_lines.len() >= FEWEST_BLOCKS).then(|| fit_threshold(&of_lines, block_m2, asked).0);
+        if has_lines {
+            limits.push(Allowance::limit(
+                &Tail::fit(&line_peaks, n_known),
+                for_lines,
+            ));
+        }
+        let line_threshold = limits.get(1).map(|limit| limit.threshold);
         judgement.line_threshold = line_threshold;
-        judgement.start = (self.starts.len() >= FEWEST_BLOCKS).then(|| StartThreshold {
-            threshold: fit_threshold(&self.starts, block_m2, asked).0,
-            rows: self.least_rows,
+        judgement.start = (self.starts.len() >= FEWEST_BLOCKS).then(|| {
+            let mut peaks = Peaks::default();
+            for (index, score) in self.starts.iter().enumerate() {
+                peaks.add(Peak {
+                    score: *score,
+                    block: index / OTHER_WARPS.len(),
+                    row: index,
+                    col: 0,
+                });
+            }
+            let per_block = self.starts.len() as f64 / n_blocks as f64;
+            let limit = Allowance::limit(
+                &Tail::fit(&peaks, n_blocks),
+                per_block * allowance.per_block(),
+            );
+            StartThreshold {
+                threshold: limit.threshold,
+                rows: self.least_rows,
+            }
         });
+        let evidence = allowance.evidence(&places, &limits);
         Lesson {
             whitener: self.whitening.all,
             patterns: self.whitening.patterns,

@@ -139,11 +139,15 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
 
 /// What the threshold stands for, in the user's unit, and what is missing for more.
 pub(super) fn evidence(evidence: &Evidence) -> String {
+    let [low, high] = evidence.interval_per_100_m2;
     let stands_for = format!(
-        "threshold   from {} held-out frames: {:.1} % of frames of good cloth flagged, {:.0} false alarms per 100 m²",
+        "threshold   from {} held-out frames, {:.2} m²: {:.1} % of frames of good cloth flagged, {} false alarms per 100 m² (90 % interval {} to {})",
         evidence.n_blocks,
+        evidence.n_blocks as f64 * evidence.block_m2,
         evidence.block_share * 100.0,
-        evidence.set_per_100_m2
+        rate(evidence.set_per_100_m2),
+        rate(low),
+        rate(high)
     );
     if evidence.more_m2 > 0.0 {
         format!(
@@ -152,5 +156,14 @@ pub(super) fn evidence(evidence: &Evidence) -> String {
         )
     } else {
         stands_for
+    }
+}
+
+/// A rate with as many digits as it is worth.
+fn rate(per_100_m2: f64) -> String {
+    if per_100_m2 >= 9.95 {
+        format!("{per_100_m2:.0}")
+    } else {
+        format!("{per_100_m2:.1}")
     }
 }
