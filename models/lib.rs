@@ -139,6 +139,14 @@ pub enum ModelError {
         /// Largest difference that is allowed, likewise.
         tolerance: f32,
     },
+    /// What teaching is to be continued from cannot be used.
+    #[error("memory of teaching {path:?} cannot be used: {reason}")]
+    BadMemory {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        reason: String,
+    },
     /// ONNX Runtime is not where it should be.
     #[error(
         "ONNX Runtime is not installed: looked for {looked_for:?}; run `make setup`, or set SELVEDGE_HOME to the folder that holds lib/ and zoo/"
@@ -196,6 +204,16 @@ pub enum ModelError {
         found: usize,
         /// How many are needed.
         expected: usize,
+    },
+    /// Too much of what was said to be good cloth is not like the rest.
+    #[error(
+        "{found} of {n_blocks} pictures of good cloth are not like the others: this is not good cloth, or it is of several kinds"
+    )]
+    NotGoodCloth {
+        /// How many are strange.
+        found: usize,
+        /// How many there are.
+        n_blocks: usize,
     },
     /// The good cloth has no texture at all, so nothing can be learned from it.
     #[error(

@@ -126,6 +126,27 @@ impl ColumnSums {
         }
     }
 
+    /// Sums `[k, cols]` and rows added per column, for keeping; `None` when no block was added.
+    pub(crate) fn sums(&self) -> Option<(&Array2<f32>, &[f32])> {
+        let total = self.total.as_ref()?;
+        Some((&total.values, &total.counts))
+    }
+
+    /// Rows of all blocks.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// What was kept of one; there is one count for each column.
+    pub(crate) fn of_parts(sums: Option<(Array2<f32>, Vec<f32>)>, n_rows: usize) -> Self {
+        let total = sums.map(|(values, counts)| Sums {
+            values,
+            counts,
+            rows: n_rows,
+        });
+        Self { total, n_rows }
+    }
+
     /// Mean of each column, and which columns most of the cloth was seen in.
     pub(crate) fn means(&self) -> Option<(Array2<f32>, Vec<bool>)> {
         let total = self.total.as_ref()?;

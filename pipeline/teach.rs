@@ -3,13 +3,20 @@
 //! ```text
 //! pass 0: the camera's fixed pattern   pass 1: spread of features   pass 2: scores of held-out
 //!         (frames only)                        (Teacher)                     cloth (Rehearsal)
+//!                                              ▲                             │
+//!                                              └── without what is strange ──┘
 //! ```
 //!
-//! Each pass opens the sources anew, so a folder of any length needs no memory for its frames.
+//! Each pass opens the sources anew, so a folder of any length needs no memory for its frames. Of
+//! much cloth the scores are taken in a pass of their own. Frames that are not like the others are
+//! left out, and the rest is learned again; what teaching can be continued from lies beside the model.
 //! There is one source per lane of the station; a pass takes them one after the other. Fixed
 //! pattern and columns are learned per lane, everything else from all lanes together. Passes 1
 //! and 2 run through the same line as inspection. Frames that cannot be used are counted and
 //! told, never learned from.
+
+mod earlier;
+mod strange;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +28,8 @@ use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
 use models::teach::{REFERENCE, Rehearsal, Teacher};
 use models::{
-    Article, BackboneFile, Channels, FalseAlarms, LaneColumns, PASSPORT_FORMAT, Passport, Scorer,
-    Taught, write_article,
+    Article, Backbone, BackboneFile, Channels, FalseAlarms, LaneColumns, PASSPORT_FORMAT, Passport,
+    Scorer, Taught, write_article,
 };
 use ndarray::Array3;
 
@@ -32,6 +39,11 @@ use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Feed, Line};
 use crate::source::{SourceSpec, open_lane};
 use crate::tiles::{Correction, Joints, Tiler};
+
+pub use self::strange::StrangeFrame;
+
+use self::earlier::{Earlier, keep};
+use self::strange::{Learned, LeftOut};
 
 /// Golden tiles of a model: from the first, the middle and the last frame.
 const N_GOLDEN: u64 = 3;
@@ -65,6 +77,8 @@ pub enum Pass {
     Learn,
     /// What good cloth scores.
     Rehearse,
+    /// The same once more, of cloth that is too much to be kept.
+    Measure,
 }
 
 /// What teaching gave.
@@ -73,6 +87,8 @@ pub struct TaughtArticle {
     pub article: Article,
     /// Frames that could not be used, and why.
     pub left_out: Vec<String>,
+    /// Frames that were left out because they are not like the others.
+    pub strange: Vec<StrangeFrame>,
     /// Highest score of each frame that was learned from, 1.0 = threshold, judged without
     /// itself.
     pub highest: Vec<f32>,
@@ -89,24 +105,50 @@ pub fn teach(
     folder: &Path,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<TaughtArticle> {
-    let backbone = teaching.backbone.describe()?;
-    let lanes = lanes_of(teaching, backbone.halo_px, progress)?;
+    teach_after(teaching, None, folder, progress)
+}
+
+/// Teaches `article` on with more good cloth, and writes a new model into `folder`. What was learned
+/// adds up as if all cloth had been taught at once; the camera's fixed pattern stays as it was, and
+/// so do the scores that earlier cloth had.
+///
+/// # Errors
+/// As [`teach`]; and when the memory beside the earlier model is missing or damaged, or network,
+/// planes, scale or lanes are not as they were.
+pub fn teach_more(
+    teaching: &Teaching<'_>,
+    article: &Article,
+    folder: &Path,
+    progress: &mut dyn FnMut(Pass, Option<u64>),
+) -> anyhow::Result<TaughtArticle> {
+    teach_after(teaching, Some(article), folder, progress)
+}
+
+fn teach_after(
+    teaching: &Teaching<'_>,
+    earlier: Option<&Article>,
+    folder: &Path,
+    progress: &mut dyn FnMut(Pass, Option<u64>),
+) -> anyhow::Result<TaughtArticle> {
+    let (lanes, backbone, earlier) = begin(teaching, earlier, progress)?;
     let channels = lanes.channels;
     let first = &teaching.station.lanes[0];
     let mm_per_row = first.mm_per_cell_row();
 
-    let mut teacher = Teacher::new(backbone.n_features, REFERENCE, mm_per_row, lanes.each.len());
-    let mut seen = Seen::default();
-    pass(
-        teaching,
-        &lanes,
-        Pass::Learn,
-        progress,
-        &mut |lane, ordered| {
+    let mut left_out = LeftOut::default();
+    let (rehearsal, seen, golden) = loop {
+        let mut teacher = match &earlier {
+            Some(earlier) => Teacher::continuing(earlier.memory.clone(), REFERENCE, mm_per_row),
+            None => Teacher::new(backbone.n_features, REFERENCE, mm_per_row, lanes.each.len()),
+        };
+        let mut seen = Seen::default();
+        let mut learn = |lane, ordered| {
             match ordered {
                 Ordered::Frame(frame) => {
-                    seen.note(&frame, &teaching.station.lanes[lane]);
-                    teacher.learn(lane, &frame.block);
+                    if !left_out.has(lane, &frame)? {
+                        seen.note(lane, &frame, &teaching.station.lanes[lane]);
+                        teacher.learn(lane, &frame.block);
+                    }
                 }
                 Ordered::Missed(missed) => {
                     let name = missed.origin.as_deref().unwrap_or("a frame");
@@ -116,38 +158,54 @@ pub fn teach(
                 Ordered::Ended => {}
             }
             Ok(())
-        },
-    )?;
-    let whitening = teacher.whitening()?;
+        };
+        pass(teaching, &lanes, Pass::Learn, progress, &mut learn)?;
 
-    let mut rehearsal = Rehearsal::new(whitening, mm_per_row);
-    let mut golden = Golden::new(seen.n_frames);
-    pass(
-        teaching,
-        &lanes,
-        Pass::Rehearse,
-        progress,
-        &mut |lane, ordered| {
-            if let Ordered::Frame(frame) = ordered {
+        let mut rehearsal = Rehearsal::new(teacher.whitening()?, mm_per_row);
+        let mut golden = Golden::new(seen.learned.len() as u64);
+        let mut rehearse = |lane, ordered| {
+            if let Ordered::Frame(frame) = ordered
+                && !left_out.has(lane, &frame)?
+            {
                 rehearsal.rehearse(lane, &frame.block);
                 golden.see(&frame, &lanes.each[lane].correction)?;
             }
             Ok(())
-        },
-    )?;
-    let block_m2 = seen.cloth_m2 / seen.n_frames as f64;
-    let lesson = rehearsal.finish(block_m2, teaching.asked);
+        };
+        pass(teaching, &lanes, Pass::Rehearse, progress, &mut rehearse)?;
+        if rehearsal.wants_again() {
+            let mut measure = |lane, ordered| {
+                if let Ordered::Frame(frame) = ordered
+                    && !left_out.has(lane, &frame)?
+                {
+                    rehearsal.rehearse(lane, &frame.block);
+                }
+                Ok(())
+            };
+            pass(teaching, &lanes, Pass::Measure, progress, &mut measure)?;
+        }
+        if !left_out.add(&rehearsal.outliers()?, &seen.learned)? {
+            break (rehearsal, seen, golden);
+        }
+    };
+    let before = earlier.map(|earlier| earlier.passport.taught);
+    let n_before = before.as_ref().map_or(0, |before| before.n_frames);
+    let n_frames = seen.learned.len() as u64 + n_before;
+    let cloth_m2 = seen.cloth_m2 + before.as_ref().map_or(0.0, |before| before.cloth_m2);
+    let lesson = rehearsal.finish(cloth_m2 / n_frames as f64, teaching.asked);
 
-    let names: Vec<String> = teaching.sources.iter().map(ToString::to_string).collect();
+    let mut names: Vec<String> = teaching.sources.iter().map(ToString::to_string).collect();
+    names.splice(0..0, before.iter().map(|before| before.source.clone()));
+    let n_left_out = seen.left_out.len() + left_out.n();
     let passport = Passport {
         format: PASSPORT_FORMAT,
         article: teaching.article.to_owned(),
         taught: Taught {
             at: now(),
             source: names.join(", "),
-            n_frames: seen.n_frames,
-            n_left_out: seen.left_out.len() as u64,
-            cloth_m2: seen.cloth_m2,
+            n_frames,
+            n_left_out: n_left_out as u64 + before.as_ref().map_or(0, |before| before.n_left_out),
+            cloth_m2,
             engine: env!("CARGO_PKG_VERSION").to_owned(),
             runtime: teaching.runtime.version().to_owned(),
             device: teaching.runtime.device().to_owned(),
@@ -170,9 +228,11 @@ pub fn teach(
         &golden.tiles,
         teaching.runtime,
     )?;
+    keep(&article, &lesson.memory)?;
     Ok(TaughtArticle {
         article,
         left_out: seen.left_out,
+        strange: left_out.into_frames(),
         highest: lesson.highest,
     })
 }
@@ -180,15 +240,15 @@ pub fn teach(
 /// What the first pass through the line saw.
 #[derive(Default)]
 struct Seen {
-    n_frames: u64,
+    learned: Vec<Learned>,
     cloth_m2: f64,
     left_out: Vec<String>,
 }
 
 impl Seen {
-    fn note(&mut self, frame: &SeenFrame, lane: &Lane) {
+    fn note(&mut self, index: usize, frame: &SeenFrame, lane: &Lane) {
         let pixels = &frame.head.frame;
-        self.n_frames += 1;
+        self.learned.push(Learned::of(index, frame));
         let across_m = f64::from(frame.head.cloth.n_columns()) * lane.mm_per_px / 1e3;
         let along_m = f64::from(pixels.height()) * lane.mm_per_line / 1e3;
         self.cloth_m2 += across_m * along_m;
@@ -225,10 +285,43 @@ impl Lanes {
     }
 }
 
-/// The lanes as their sources describe them, each with its camera's fixed pattern.
+/// Lanes and network, and what is continued, if it fits both.
+fn begin(
+    teaching: &Teaching<'_>,
+    article: Option<&Article>,
+    progress: &mut dyn FnMut(Pass, Option<u64>),
+) -> anyhow::Result<(Lanes, Backbone, Option<Earlier>)> {
+    let backbone = teaching.backbone.describe()?;
+    let Some(article) = article else {
+        let lanes = lanes_of(teaching, backbone.halo_px, None, progress)?;
+        return Ok((lanes, backbone, None));
+    };
+    let passport = article.passport();
+    let earlier = Earlier::of(article, teaching, &backbone)?;
+    let lanes = lanes_of(teaching, backbone.halo_px, Some(&earlier), progress)?;
+    ensure!(
+        lanes.channels == passport.channels,
+        "found {:?} frames, expected {:?} as it was taught before",
+        lanes.channels,
+        passport.channels
+    );
+    for (lane, taught) in lanes.each.iter().zip(&passport.lanes) {
+        ensure!(
+            lane.frame_width == taught.frame_width,
+            "found frames of {} px, expected {} as it was taught before",
+            lane.frame_width,
+            taught.frame_width
+        );
+    }
+    Ok((lanes, backbone, Some(earlier)))
+}
+
+/// The lanes as their sources describe them, each with its camera's fixed pattern, which stays
+/// that of `earlier` cloth.
 fn lanes_of(
     teaching: &Teaching<'_>,
     halo_px: usize,
+    earlier: Option<&Earlier>,
     progress: &mut dyn FnMut(Pass, Option<u64>),
 ) -> anyhow::Result<Lanes> {
     let n_lanes = teaching.station.lanes.len();
@@ -261,7 +354,10 @@ fn lanes_of(
             correction: Correction {
                 channels: shape.channels,
                 joints: Joints::of(opened.description()),
-                flat_field: find_flat_field(opened, teaching.stop, progress)?,
+                flat_field: match earlier {
+                    Some(earlier) => earlier.flat_fields[index].clone(),
+                    None => find_flat_field(opened, teaching.stop, progress)?,
+                },
                 light: teaching.station.light,
                 halo_px,
             },

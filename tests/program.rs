@@ -105,7 +105,9 @@ impl Mill {
 
     /// Model files of an article.
     pub(crate) fn models_of(&self, article: &str) -> Vec<PathBuf> {
-        files_in(&self.path().join("articles").join(article))
+        let mut files = files_in(&self.path().join("articles").join(article));
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "onnx"));
+        files
     }
 }
 

@@ -165,9 +165,12 @@ fn models_know_no_cloth() {
         "per_100_m2_of",
         "asked_per_100_m2",
         "set_per_100_m2",
+        "interval_per_100_m2",
+        "MOST_PER_100_M2",
         "more_m2",
         "block_m2",
         "TooLittleCloth",
+        "NotGoodCloth",
     ];
     let words = [
         "mm", "um", "m2", "cloth", "roll", "web", "selvedge", "fabric",

@@ -8,18 +8,26 @@
 //! Features are raw here: whitening is what is being found. The first pass gathers, per fold,
 //! how features spread around their column's reference; the second judges every block by the
 //! spread of the other folds, because a block that was fitted looks better than it is. Memory
-//! of the first pass is a few matrices; the second keeps one score map per block.
+//! does not grow with the cloth but for a few numbers per block: the first pass holds a few
+//! matrices, the second at most so many maps; see [`Rehearsal::wants_again`].
 
+mod memory;
+mod outliers;
 mod rehearsal;
+mod rims;
 mod spread;
+mod usual;
 
+pub use memory::Memory;
+pub use outliers::{MOST_LEFT_OUT, Outlier, Strange};
 pub use rehearsal::{Lesson, Rehearsal};
 pub use spread::{Teacher, Whitener, Whitening};
 
 use crate::passport::ReferenceSettings;
 
-/// Groups into which good cloth is dealt in turn; each is judged by the others.
-const N_FOLDS: usize = 4;
+/// Groups into which good cloth is dealt in turn; each is judged by the others. With as many as
+/// strips are usually taught, a strip is judged by all others, as a new one will be.
+const N_FOLDS: usize = 12;
 
 /// Pictures below which nothing can be held out.
 pub const FEWEST_BLOCKS: usize = 2;
@@ -33,3 +41,6 @@ pub const REFERENCE: ReferenceSettings = ReferenceSettings {
     window_mm: 250.0,
     smooth_cells: 2.0,
 };
+
+#[cfg(test)]
+mod tests;

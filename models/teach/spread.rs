@@ -7,6 +7,7 @@
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
+use super::memory::{Memory, Rehearsed};
 use super::{FEWEST_BLOCKS, N_FOLDS};
 use crate::ModelError;
 use crate::features::Block;
@@ -21,11 +22,24 @@ use crate::reference::{ColumnSums, Window};
 const RIDGE: f64 = 1e-4;
 
 /// Sums over the cells of one fold.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Moments {
+    pub(super) n_cells: f64,
+    pub(super) sum: Array1<f64>,
+    pub(super) outer: Array2<f64>,
+}
+
+/// All sums of the first pass; those of more cloth are added to them.
 #[derive(Clone)]
-struct Moments {
-    n_cells: f64,
-    sum: Array1<f64>,
-    outer: Array2<f64>,
+pub(super) struct Learned {
+    /// One per fold.
+    pub(super) folds: Vec<Moments>,
+    /// One per lane.
+    pub(super) columns: Vec<ColumnSums>,
+    /// Blocks in them.
+    pub(super) n_blocks: usize,
+    /// How many of these were taught before.
+    pub(super) n_before: usize,
 }
 
 /// The first pass over good cloth.
@@ -33,9 +47,8 @@ pub struct Teacher {
     settings: ReferenceSettings,
     /// One per lane.
     windows: Vec<Window>,
-    columns: Vec<ColumnSums>,
-    folds: Vec<Moments>,
-    n_blocks: usize,
+    learned: Learned,
+    past: Option<Rehearsed>,
 }
 
 /// What the first pass found.
@@ -48,6 +61,10 @@ pub struct Whitening {
     pub(super) all: Whitener,
     /// Per fold, from all other folds.
     pub(super) without: Vec<Whitener>,
+    /// The sums that it comes from.
+    pub(super) learned: Learned,
+    /// What was rehearsed of earlier cloth.
+    pub(super) past: Option<Rehearsed>,
 }
 
 /// Makes features uncorrelated and of unit variance on good cloth.
@@ -68,17 +85,31 @@ impl Teacher {
         mm_per_row: f64,
         n_lanes: usize,
     ) -> Self {
-        let empty = Moments {
-            n_cells: 0.0,
-            sum: Array1::zeros(n_features),
-            outer: Array2::zeros((n_features, n_features)),
-        };
         Self {
             settings,
             windows: windows(&settings, mm_per_row, n_lanes),
-            columns: vec![ColumnSums::default(); n_lanes],
-            folds: vec![empty; N_FOLDS],
-            n_blocks: 0,
+            learned: Learned {
+                folds: vec![Moments::of(n_features); N_FOLDS],
+                columns: vec![ColumnSums::default(); n_lanes],
+                n_blocks: 0,
+                n_before: 0,
+            },
+            past: None,
+        }
+    }
+
+    /// A teacher who goes on from what was taught before, with the same settings.
+    pub fn continuing(memory: Memory, settings: ReferenceSettings, mm_per_row: f64) -> Self {
+        let Memory {
+            mut learned,
+            rehearsed,
+        } = memory;
+        learned.n_before = learned.n_blocks;
+        Self {
+            settings,
+            windows: windows(&settings, mm_per_row, learned.columns.len()),
+            learned,
+            past: Some(rehearsed),
         }
     }
 
@@ -89,8 +120,9 @@ impl Teacher {
             return;
         };
         let reference = window.reference(block, self.settings.smooth_cells);
-        reference.add_to(&mut self.columns[lane], &block.judged);
-        let fold = &mut self.folds[self.n_blocks % N_FOLDS];
+        let learned = &mut self.learned;
+        reference.add_to(&mut learned.columns[lane], &block.judged);
+        let fold = &mut learned.folds[learned.n_blocks % N_FOLDS];
         for patch in &block.patches {
             let relative = reference.relative(block, patch);
             if relative.ncols() == 0 {
@@ -110,7 +142,7 @@ impl Teacher {
             }
         }
         window.remember(block, reference, &[]);
-        self.n_blocks += 1;
+        self.learned.n_blocks += 1;
     }
 
     /// Ends the first pass.
@@ -119,29 +151,35 @@ impl Teacher {
     /// [`ModelError::TooLittleCloth`] with fewer than [`FEWEST_BLOCKS`] blocks,
     /// [`ModelError::NoTexture`] when all cells looked alike.
     pub fn whitening(self) -> Result<Whitening, ModelError> {
-        if self.n_blocks < FEWEST_BLOCKS {
+        let Learned {
+            folds,
+            columns,
+            n_blocks,
+            ..
+        } = &self.learned;
+        if *n_blocks < FEWEST_BLOCKS {
             return Err(ModelError::TooLittleCloth {
-                found: self.n_blocks,
+                found: *n_blocks,
                 expected: FEWEST_BLOCKS,
             });
         }
-        let n_folds = self.n_blocks.min(N_FOLDS);
-        let total = self.folds[1..]
+        let n_folds = (*n_blocks).min(N_FOLDS);
+        let total = folds[1..]
             .iter()
-            .fold(self.folds[0].clone(), |total, fold| total.plus(fold, 1.0));
+            .fold(folds[0].clone(), |total, fold| total.plus(fold, 1.0));
         let all = total.whitener()?;
+        let patterns = columns.iter().map(|columns| all.pattern(columns)).collect();
+        let without = folds[..n_folds]
+            .iter()
+            .map(|fold| total.plus(fold, -1.0).whitener())
+            .collect::<Result<_, _>>()?;
         Ok(Whitening {
             settings: self.settings,
-            patterns: self
-                .columns
-                .iter()
-                .map(|columns| all.pattern(columns))
-                .collect(),
+            patterns,
             all,
-            without: self.folds[..n_folds]
-                .iter()
-                .map(|fold| total.plus(fold, -1.0).whitener())
-                .collect::<Result<_, _>>()?,
+            without,
+            learned: self.learned,
+            past: self.past,
         })
     }
 }
@@ -194,6 +232,15 @@ impl Whitener {
 }
 
 impl Moments {
+    /// Sums of nothing.
+    pub(super) fn of(n_features: usize) -> Self {
+        Self {
+            n_cells: 0.0,
+            sum: Array1::zeros(n_features),
+            outer: Array2::zeros((n_features, n_features)),
+        }
+    }
+
     fn plus(&self, other: &Self, sign: f64) -> Self {
         Self {
             n_cells: self.n_cells + sign * other.n_cells,

@@ -118,6 +118,8 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
             from: vec![SourceSpec::Loom(GOOD_SEED)],
             fast: false,
             quality: false,
+            more: false,
+            outliers: None,
             false_alarms: 2.0,
             sight: sight.clone(),
             place: place.clone(),

@@ -1,15 +1,18 @@
 //! `selvedge teach`: good cloth in, one model out.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context;
 use clap::Args;
 use models::onnx::Runtime;
+use models::teach::Strange;
 use models::{BackboneFile, Evidence, FalseAlarms, Mode};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
 use crate::source::SourceSpec;
-use crate::teach::{Pass, TaughtArticle, Teaching, teach};
+use crate::teach::{Pass, StrangeFrame, TaughtArticle, Teaching, teach, teach_more};
 
 /// Scale that is taken when none is given.
 const USUAL_MM_PER_PX: f64 = 0.2;
@@ -25,6 +28,13 @@ pub(super) struct TeachArgs {
     /// station, from the left.
     #[arg(long, value_name = "SOURCE", required = true)]
     pub(super) from: Vec<SourceSpec>,
+    /// Adds the cloth to what the article was taught before, instead of teaching it anew.
+    #[arg(long)]
+    pub(super) more: bool,
+    /// Folder for pictures of frames that are left out because they are not like the others; beside
+    /// the model when left out.
+    #[arg(long, value_name = "DIR")]
+    pub(super) outliers: Option<PathBuf>,
     /// False alarms per 100 m² that are acceptable.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub(super) false_alarms: f64,
@@ -62,12 +72,22 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
             "file": taught.article.path(),
             "passport": passport,
             "left_out": taught.left_out,
+            "outliers": outliers_json(&taught.strange),
             "highest": taught.highest,
         }))?;
         return Ok(Outcome::Clean);
     }
     for left_out in &taught.left_out {
         say(&format!("left out    {left_out}"))?;
+    }
+    for strange in &taught.strange {
+        say(&format!("left out    {strange}"))?;
+    }
+    if !taught.strange.is_empty() {
+        say(&format!(
+            "            look at them in {}; what is good after all is learned with more cloth like it",
+            pictures_folder(args, &taught).display()
+        ))?;
     }
     say(&format!(
         "taught      {:?} on {} frames, {:.2} m² of good cloth",
@@ -76,7 +96,7 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
     say(&format!(
         "scale       {} mm per pixel{}",
         passport.mm_per_px,
-        if args.sight.is_given() {
+        if args.sight.is_given() || args.more {
             ""
         } else {
             ", assumed: none was given"
@@ -97,15 +117,27 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
         FALSE_ALARMS.end()
     );
     let article = name(&args.article, "article")?;
-    let station = args.sight.station(USUAL_MM_PER_PX)?;
     let n_workers = args.sight.n_workers()?;
     let runtime = Runtime::load()?;
-    let backbone = BackboneFile::installed(&runtime, args.mode())?;
     let shelf = args.place.shelf();
     let folder = shelf.folder_of(&article)?;
     // The store is opened before the work, not after it: a store that refuses should say so now.
     let mut store = args.place.open()?;
     store.ensure_article(&article)?;
+    let earlier = args
+        .more
+        .then(|| shelf.active(&store, &article))
+        .transpose()?;
+    // What is continued is seen as it was, unless another way is asked for, which is then refused.
+    let (station, mode) = match &earlier {
+        Some(earlier) if !args.fast && !args.quality => (
+            args.sight.station_for(earlier)?,
+            earlier.passport().backbone.mode,
+        ),
+        Some(earlier) => (args.sight.station_for(earlier)?, args.mode()),
+        None => (args.sight.station(USUAL_MM_PER_PX)?, args.mode()),
+    };
+    let backbone = BackboneFile::installed(&runtime, mode)?;
     let teaching = Teaching {
         article: article.as_str(),
         sources: &args.from,
@@ -119,22 +151,71 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
         stop,
     };
     let mut bar: Option<(Pass, Progress)> = None;
-    let taught = teach(&teaching, &folder, &mut |pass, n_frames| {
+    let mut progress = |pass, n_frames| {
         if bar.as_ref().is_none_or(|(current, _)| *current != pass) {
             let what = match pass {
                 Pass::Light => "light",
                 Pass::Learn => "learning",
                 Pass::Rehearse => "rehearsing",
+                Pass::Measure => "measuring",
             };
             bar = Some((pass, Progress::start(what, "frames", n_frames)));
         }
         if let Some((_, progress)) = &mut bar {
             progress.step();
         }
-    })?;
+    };
+    let taught = match &earlier {
+        Some(earlier) => teach_more(&teaching, earlier, &folder, &mut progress)?,
+        None => teach(&teaching, &folder, &mut progress)?,
+    };
     drop(bar);
+    write_pictures(&taught.strange, &pictures_folder(args, &taught))?;
     shelf.keep(&mut store, &article, &taught.article)?;
     Ok(taught)
+}
+
+/// Where pictures of strange frames go.
+fn pictures_folder(args: &TeachArgs, taught: &TaughtArticle) -> PathBuf {
+    let beside = || taught.article.path().with_extension("left-out");
+    args.outliers.clone().unwrap_or_else(beside)
+}
+
+/// Name of the picture of the strange frame `index`.
+fn picture_name(index: usize, strange: &StrangeFrame) -> String {
+    let stem = Path::new(&strange.frame).file_stem().unwrap_or_default();
+    format!("{:02}-{}.png", index + 1, stem.to_string_lossy())
+}
+
+fn write_pictures(strange: &[StrangeFrame], folder: &Path) -> anyhow::Result<()> {
+    if strange.is_empty() {
+        return Ok(());
+    }
+    let refused = || format!("pictures of strange frames cannot be written into {folder:?}");
+    std::fs::create_dir_all(folder).with_context(refused)?;
+    for (index, frame) in strange.iter().enumerate() {
+        let path = folder.join(picture_name(index, frame));
+        std::fs::write(path, &frame.picture).with_context(refused)?;
+    }
+    Ok(())
+}
+
+fn outliers_json(strange: &[StrangeFrame]) -> Vec<serde_json::Value> {
+    let of = |(index, strange): (usize, &StrangeFrame)| {
+        serde_json::json!({
+            "lane": strange.lane,
+            "frame": strange.frame,
+            "x_px": strange.place_px[0],
+            "y_px": strange.place_px[1],
+            "times": strange.times,
+            "what": match strange.strange {
+                Strange::Place => "place",
+                Strange::Whole => "whole",
+            },
+            "picture": picture_name(index, strange),
+        })
+    };
+    strange.iter().enumerate().map(of).collect()
 }
 
 /// What the threshold stands for, in the user's unit, and what is missing for more.

@@ -1,0 +1,214 @@
+//! Teaching as a whole, on features that are drawn and not seen.
+
+use std::ops::Range;
+
+use ndarray::Array3;
+
+use super::*;
+use crate::features::{Block, Features, Kept, Patch, Rim};
+use crate::threshold::FalseAlarms;
+
+const COLS: usize = 48;
+const ROWS: usize = 16;
+const N_FEATURES: usize = 3;
+const ASKED: FalseAlarms = FalseAlarms { per_100_m2: 2.0 };
+const BLOCK_M2: f64 = 0.01;
+
+/// Features of block `number`: noise about a pattern of columns, the same in every run.
+fn block(number: usize) -> Block {
+    let mut state = number as u64 + 1;
+    let mut noise = || {
+        // Twelve uniform draws less six are nearly normal.
+        (0..12)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f32 / (1 << 24) as f32
+            })
+            .sum::<f32>()
+            - 6.0
+    };
+    let features = Array3::from_shape_fn((N_FEATURES, ROWS, COLS), |(k, _, col)| {
+        (col * (k + 2) % 5) as f32 * 0.1 + noise() * (1.0 + k as f32)
+    });
+    of_features(features)
+}
+
+fn of_features(features: Array3<f32>) -> Block {
+    let kept = Kept {
+        rows: 0..ROWS,
+        cols: 0..COLS,
+    };
+    Block {
+        rows: ROWS,
+        cols: COLS,
+        judged: 0..COLS,
+        above: Rim::Mirrored,
+        below: Rim::Mirrored,
+        left: Rim::Mirrored,
+        right: Rim::Mirrored,
+        continues: true,
+        patches: vec![Patch::new(Features::from_array(features), kept, 0, 0)],
+    }
+}
+
+/// Block `number` with a place that is far from all others.
+fn flawed(number: usize) -> Block {
+    let good = block(number);
+    let mut features = good.patches[0].features.view().to_owned();
+    features
+        .slice_mut(ndarray::s![.., 5..9, 20..24])
+        .mapv_inplace(|value| value + 20.0);
+    of_features(features)
+}
+
+fn rehearsed(teacher: Teacher, blocks: &[Block]) -> Rehearsal {
+    let mut teacher = teacher;
+    blocks.iter().for_each(|block| teacher.learn(0, block));
+    let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), 0.8);
+    blocks.iter().for_each(|block| rehearsal.rehearse(0, block));
+    if rehearsal.wants_again() {
+        blocks.iter().for_each(|block| rehearsal.rehearse(0, block));
+    }
+    rehearsal
+}
+
+fn fresh() -> Teacher {
+    Teacher::new(N_FEATURES, REFERENCE, 0.8, 1)
+}
+
+fn blocks(numbers: Range<usize>) -> Vec<Block> {
+    numbers.map(block).collect()
+}
+
+fn assert_near(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let off = (found - expected).abs();
+        assert!(
+            off <= tolerance * expected.abs().max(1.0),
+            "{what}: {found} {expected}"
+        );
+    }
+}
+
+#[test]
+fn continued_teaching_is_teaching_with_all_cloth_at_once() {
+    let all = rehearsed(fresh(), &blocks(0..30)).finish(BLOCK_M2, ASKED);
+    let first = rehearsed(fresh(), &blocks(0..14)).finish(BLOCK_M2, ASKED);
+    let bytes = first
+        .memory
+        .to_bytes(serde_json::json!({"article": "denim"}))
+        .unwrap();
+    let (memory, owner) = Memory::from_bytes(&bytes).unwrap();
+    assert_eq!(owner["article"], "denim");
+    let teacher = Teacher::continuing(memory, REFERENCE, 0.8);
+    let more = rehearsed(teacher, &blocks(14..30)).finish(BLOCK_M2, ASKED);
+
+    let matrix = |lesson: &Lesson| lesson.whitener.matrix.iter().copied().collect::<Vec<_>>();
+    assert_near(&matrix(&more), &matrix(&all), 1e-3, "whitening");
+    assert_near(
+        &more.whitener.mean.to_vec(),
+        &all.whitener.mean.to_vec(),
+        1e-4,
+        "mean",
+    );
+    assert_near(&more.usual[0], &all.usual[0], 0.05, "usual distances");
+    assert_eq!(more.evidence.n_blocks, 30);
+    assert_eq!(more.highest.len(), 16);
+    let near = |more: f32, all: f32| assert!((more / all - 1.0).abs() < 0.1, "{more} {all}");
+    near(more.judgement.threshold, all.judgement.threshold);
+    let start = |lesson: &Lesson| lesson.judgement.start.unwrap().threshold;
+    near(start(&more), start(&all));
+    let narrower = |lesson: &Lesson| {
+        let [low, high] = lesson.evidence.interval_per_100_m2;
+        high / low
+    };
+    assert!(narrower(&more) < narrower(&first));
+}
+
+#[test]
+fn a_memory_with_any_byte_changed_is_refused() {
+    let lesson = rehearsed(fresh(), &blocks(0..4)).finish(BLOCK_M2, ASKED);
+    let bytes = lesson.memory.to_bytes(serde_json::Value::Null).unwrap();
+    assert!(Memory::from_bytes(&bytes).is_ok());
+    for at in (0..bytes.len()).step_by(211).chain([bytes.len() - 1]) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(Memory::from_bytes(&changed).is_err(), "byte {at}");
+        assert!(Memory::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn what_is_held_of_cloth_does_not_grow_with_it() {
+    let held = [40, 130, 400].map(|n| {
+        let mut teacher = fresh();
+        (0..n).for_each(|number| teacher.learn(0, &block(number % 7)));
+        let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), 0.8);
+        let mut most = 0;
+        for number in 0..n {
+            rehearsal.rehearse(0, &block(number % 7));
+            most = most.max(rehearsal.n_held());
+        }
+        let again = rehearsal.wants_again();
+        assert_eq!(again, n > 64, "{n} blocks");
+        most = most.max(rehearsal.n_held());
+        if again {
+            rehearsal.rehearse(0, &block(0));
+        }
+        most
+    });
+    assert!(held.iter().all(|held| *held <= 2 * 64), "{held:?}");
+}
+
+#[test]
+fn much_cloth_in_two_passes_is_judged_as_in_one() {
+    let blocks = blocks(0..150);
+    let lesson = rehearsed(fresh(), &blocks).finish(BLOCK_M2, ASKED);
+    assert_eq!(lesson.evidence.n_blocks, 150);
+    assert_eq!(lesson.highest.len(), 150);
+    let flagged = lesson
+        .highest
+        .iter()
+        .filter(|highest| **highest > 1.0)
+        .count();
+    assert!(flagged <= 5, "{flagged} of 150 blocks");
+    let least = lesson.highest.iter().copied().fold(f32::MAX, f32::min);
+    assert!(least > 0.3, "{least}");
+}
+
+#[test]
+fn a_flaw_in_good_cloth_is_told_with_its_block_and_place() {
+    let mut cloth = blocks(0..12);
+    cloth[7] = flawed(7);
+    let found = rehearsed(fresh(), &cloth).outliers().unwrap();
+    let [outlier] = found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!((outlier.block, outlier.strange), (7, Strange::Place));
+    assert!(
+        (5..9).contains(&outlier.row) && (20..24).contains(&outlier.col),
+        "{outlier:?}"
+    );
+    assert!(
+        rehearsed(fresh(), &blocks(0..12))
+            .outliers()
+            .unwrap()
+            .is_empty()
+    );
+    for number in [1, 3, 9] {
+        cloth[number] = flawed(number);
+    }
+    let refused = rehearsed(fresh(), &cloth).outliers().unwrap_err();
+    assert!(refused.to_string().contains("4 of 12"), "{refused}");
+}
+
+#[test]
+fn two_blocks_are_enough_to_teach_and_say_how_little_they_prove() {
+    let lesson = rehearsed(fresh(), &blocks(0..2)).finish(BLOCK_M2, ASKED);
+    let [low, high] = lesson.evidence.interval_per_100_m2;
+    assert!(lesson.evidence.more_m2 > 20.0, "{:?}", lesson.evidence);
+    assert!(high / low.max(1e-9) > 30.0, "{:?}", lesson.evidence);
+}
