@@ -33,7 +33,10 @@ const TAUGHT_QUANTILE: f64 = 0.999;
 /// Quantile of a block's scores by which it is told from blocks of other cloth.
 const USUAL_QUANTILE: f64 = 0.9;
 /// Part of the false alarms that may be faint lines; the rest may be places.
-const LINE_PART: f64 = 0.2;
+const LINE_PART: f64 = 0.4;
+/// Share of the alarms of a block that a roll's start may give: what is taken for a running flaw
+/// there stays one for long.
+const START_PART: f64 = 0.1;
 /// Alarms per block of the threshold at which places are cut off for lines before the real one is
 /// known.
 const FOR_LINES: f64 = 0.05;
@@ -199,7 +202,8 @@ impl Rehearsal {
         judgement.line_threshold =
             line_threshold.map(|threshold| (threshold / places.threshold).max(f32::MIN_POSITIVE));
         judgement.start = (rehearsed.n_starts >= FEWEST_BLOCKS).then(|| {
-            let per_block = rehearsed.n_starts as f64 / n_blocks as f64 * allowance.per_block();
+            let per_block = rehearsed.n_starts as f64 / n_blocks as f64;
+            let per_block = START_PART * allowance.per_block() * per_block;
             let tail = Tail::fit(&rehearsed.starts, n_blocks);
             StartThreshold {
                 threshold: Allowance::limit(&tail, per_block).threshold,
