@@ -20,6 +20,8 @@ mod kills;
 
 mod commands;
 
+mod teaching;
+
 mod bad;
 
 mod compat;
