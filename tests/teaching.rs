@@ -105,7 +105,11 @@ fn cloth_that_is_of_two_kinds_is_not_good_cloth() {
     write_frames(&mill.path().join("good"), settings);
     mill.run(&["teach", "--article", "plain", "--from", "good"])
         .refuses(&["are not like the others", "this is not good cloth"]);
-    assert!(mill.store().articles().unwrap().iter().all(|article| {
-        mill.store().active_model(&article.name).unwrap().is_none()
-    }));
+    assert!(
+        mill.store()
+            .articles()
+            .unwrap()
+            .iter()
+            .all(|article| { mill.store().active_model(&article.name).unwrap().is_none() })
+    );
 }
