@@ -60,7 +60,7 @@ const DYES: Dyes = Dyes {
 };
 /// From what a person only sees when looking for it to what glares.
 const CONTRASTS: [f32; 4] = [0.4, 0.7, 1.0, 2.0];
-const N_TAUGHT: u64 = 10;
+const N_TAUGHT: u64 = 32;
 const N_FRAMES: u64 = 32;
 const FLAWS_PER_MEGAPIXEL: f64 = 4.0;
 /// A flaw was found when one was reported within this of its box.
