@@ -252,6 +252,11 @@ pub fn write_article(
     model.set_metadata(PASSPORT_KEY, &json(serde_json::to_string(passport))?);
     model.set_metadata(PATTERN_KEY, &json(stored_patterns(patterns))?);
     model.set_metadata(GOLDEN_KEY, &json(serde_json::to_string(&golden))?);
+    keep(folder, &model)
+}
+
+/// Writes a model under its digest and reads it back.
+pub(crate) fn keep(folder: &Path, model: &ModelProto) -> Result<Article, ModelError> {
     let bytes = model.to_bytes();
     let path = folder.join(format!("{}.onnx", digest_of(&bytes)));
     write_durably(&path, &bytes).map_err(|source| ModelError::File {

@@ -6,11 +6,19 @@
 //!
 //! A patch sums its columns when it is made: the judgement needs the sums before anything else,
 //! and whoever ran the network still has the features in its core's cache, where reading them
-//! costs a third of what it costs later.
+//! costs a third of what it costs later. For the same reason it notes how much bands of its columns
+//! vary, by which other cloth is told.
 
 use std::ops::Range;
 
 use ndarray::{Array2, Array3, ArrayView3};
+
+/// Columns of a band: wide enough for a steady energy, narrow enough that a flaw fills few.
+pub(crate) const BAND: usize = 16;
+/// Rows in a patch below which columns have no mean to vary around.
+pub(crate) const FEWEST_ROWS: usize = 4;
+/// Every so many rows count for the energy; neighbouring rows tell the same.
+const ROW_STEP: usize = 8;
 
 /// Features of one tile, `[k, rows, cols]`, in whatever memory they were computed.
 pub struct Features {
@@ -81,6 +89,8 @@ pub struct Patch {
     pub col: usize,
     /// Sums over the kept rows, `[k, kept columns]`.
     pub(crate) sums: Array2<f32>,
+    /// How much bands of the kept columns vary, `[k, bands]`.
+    pub(crate) energies: Array2<f32>,
 }
 
 /// What lies beyond a side of a block.
@@ -153,13 +163,16 @@ impl Patch {
                 }
             }
         }
-        Self {
+        let mut patch = Self {
             features,
             kept,
             row,
             col,
             sums,
-        }
+            energies: Array2::zeros((0, 0)),
+        };
+        patch.energies = band_energies(&patch);
+        patch
     }
 
     /// The part of the kept columns that lies within `judged`, in the patch and in the block.
@@ -171,6 +184,47 @@ impl Patch {
         let shift = self.kept.cols.start;
         (from - self.col + shift..to - self.col + shift, from..to)
     }
+}
+
+/// Per feature and band of [`BAND`] kept columns, the mean square of what is left of a cell when
+/// its column's mean is taken off; zero where there are too few rows.
+fn band_energies(patch: &Patch) -> Array2<f32> {
+    let [n_features, _, width] = patch.features.shape();
+    let n_rows = patch.kept.rows.len();
+    let n_bands = patch.kept.cols.len() / BAND;
+    let mut energies = Array2::zeros((n_features, n_bands));
+    if n_rows < FEWEST_ROWS {
+        return energies;
+    }
+    let sampled: Vec<usize> = patch
+        .kept
+        .rows
+        .clone()
+        .skip(n_rows.min(ROW_STEP) / 2)
+        .step_by(ROW_STEP)
+        .collect();
+    // A mean of few rows follows them.
+    let whole = n_rows as f32 / (n_rows - 1) as f32 / (BAND * sampled.len()) as f32;
+    let mut means = vec![0.0; n_bands * BAND];
+    for (k, mut energies) in energies.outer_iter_mut().enumerate() {
+        let plane = patch.features.plane(k);
+        for (mean, sum) in means.iter_mut().zip(patch.sums.row(k)) {
+            *mean = sum / n_rows as f32;
+        }
+        for (band, energy) in energies.iter_mut().enumerate() {
+            let means = &means[band * BAND..][..BAND];
+            // Summed side by side, so that many cells are taken at once.
+            let mut squares = [0.0_f32; BAND];
+            for row in &sampled {
+                let cells = &plane[row * width + patch.kept.cols.start + band * BAND..][..BAND];
+                for ((sum, cell), mean) in squares.iter_mut().zip(cells).zip(means) {
+                    *sum += (cell - mean) * (cell - mean);
+                }
+            }
+            *energy = whole * squares.iter().sum::<f32>();
+        }
+    }
+    energies
 }
 
 #[cfg(test)]
@@ -236,5 +290,22 @@ mod tests {
     fn a_patch_beside_the_judged_columns_covers_nothing() {
         let beside = block(vec![patch(8, 3, 0, 0), patch(8, 3, 0, 17)]);
         assert_eq!(beside.n_covered(), 0);
+    }
+
+    #[test]
+    fn a_band_s_energy_is_what_varies_along_its_columns() {
+        let features = Array3::from_shape_fn((1, 64, 40), |(_, row, col)| {
+            let sign = if row.count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+            100.0 * col as f32 + if col < 16 { 2.0 * sign } else { 0.0 }
+        });
+        let kept = Kept {
+            rows: 0..64,
+            cols: 0..40,
+        };
+        let patch = Patch::new(Features::from_array(features), kept, 0, 0);
+        assert_eq!(patch.energies.dim(), (1, 2));
+        let [varied, steady] = [0, 1].map(|band| patch.energies[[0, band]]);
+        assert!((varied - 4.0).abs() < 0.1, "{varied}");
+        assert!(steady < 1e-3, "{steady}");
     }
 }

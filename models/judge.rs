@@ -86,6 +86,11 @@ impl Judge {
         self
     }
 
+    /// Forgets all cloth until here, as at a roll's start.
+    pub fn forget(&mut self) {
+        self.window.clear();
+    }
+
     /// Scores the next block. A cell that no patch keeps was not looked at: it scores 0, changes
     /// nothing beside it and is not learned from.
     pub fn judge(&mut self, block: &Block) -> ScoreMap {

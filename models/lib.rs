@@ -20,6 +20,8 @@ mod features;
 mod file;
 mod golden;
 mod judge;
+mod likeness;
+mod limits;
 mod mode;
 mod passport;
 mod pattern;
@@ -39,6 +41,8 @@ pub use columns::LaneColumns;
 pub use features::{Block, Features, Kept, Patch, Rim};
 pub use file::digest_of;
 pub use judge::{Judge, ScoreMap, UNUSUAL};
+pub use likeness::{Character, Likeness};
+pub use limits::{DetectionLimit, Limits};
 pub use mode::Mode;
 pub use passport::{
     Backbone, Channels, Evidence, Judgement, Method, PASSPORT_FORMAT, Passport, ReferenceSettings,

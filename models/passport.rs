@@ -14,6 +14,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{LaneColumns, check_lanes};
+use crate::likeness::Likeness;
+use crate::limits::Limits;
 use crate::mode::Mode;
 use crate::{MAX_HALO_PX, TILE_STEP_PX};
 
@@ -57,6 +59,12 @@ pub struct Passport {
     pub judgement: Judgement,
     /// What the threshold rests on.
     pub evidence: Evidence,
+    /// What tells the article's cloth from other cloth; `None` when it was not taught.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likeness: Option<Likeness>,
+    /// How small a flaw is found; `None` when it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 impl Passport {
@@ -90,7 +98,11 @@ impl Passport {
         check_lanes(&self.lanes)?;
         self.reference.check()?;
         self.judgement.check()?;
-        self.evidence.check()
+        self.evidence.check()?;
+        if let Some(likeness) = &self.likeness {
+            likeness.check(self.backbone.n_features)?;
+        }
+        self.limits.as_ref().map_or(Ok(()), Limits::check)
     }
 }
 
@@ -342,7 +354,7 @@ fn finite(name: &str, value: f64) -> Result<(), String> {
     between(name, value, f64::MIN, f64::MAX)
 }
 
-fn positive(name: &str, value: f64) -> Result<(), String> {
+pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
@@ -351,7 +363,7 @@ fn positive(name: &str, value: f64) -> Result<(), String> {
     ))
 }
 
-fn between(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+pub(crate) fn between(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
     if (least..=most).contains(&value) {
         return Ok(());
     }

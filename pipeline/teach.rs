@@ -218,6 +218,8 @@ fn teach_after(
         reference: REFERENCE,
         judgement: lesson.judgement,
         evidence: lesson.evidence,
+        likeness: lesson.likeness,
+        limits: None,
     };
     let article = write_article(
         folder,

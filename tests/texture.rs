@@ -29,7 +29,7 @@ use selvedge::tiles::{Correction, Joints, Tiler};
 /// Scale of all cloth in these tests, mm per pixel.
 pub(crate) const MM_PER_PX: f64 = 0.2;
 /// Pixels around a tile's kept part.
-const HALO_PX: usize = 48;
+pub(crate) const HALO_PX: usize = 48;
 /// Seed of the cloth that is taught; every other seed is cloth it has not seen.
 const TAUGHT_SEED: u64 = 1;
 
@@ -73,6 +73,11 @@ impl TextureArticle {
             let cloth = narrow_cloth(TAUGHT_SEED, 40);
             teach(&cloth, Some(&flat_field(&cloth)))
         })
+    }
+
+    /// An article taught on this cloth.
+    pub(crate) fn of(cloth: &LoomSettings) -> Self {
+        teach(cloth, None)
     }
 
     /// The same article as if it had been taught at another scale along.
@@ -220,6 +225,8 @@ fn passport(
         reference: REFERENCE,
         judgement,
         evidence,
+        likeness: None,
+        limits: None,
     }
 }
 
@@ -260,7 +267,10 @@ fn teach(cloth: &LoomSettings, field: Option<&FlatField>) -> TextureArticle {
         flat_field: field.map(|field| serde_json::to_value(field).unwrap()),
         usual: lesson.usual.remove(0),
     };
-    let passport = passport("texture", columns, lesson.judgement, lesson.evidence);
+    let passport = Passport {
+        likeness: lesson.likeness,
+        ..passport("texture", columns, lesson.judgement, lesson.evidence)
+    };
     let bytes = model_bytes_with(&passport, &lesson.patterns);
     let path = write_bytes(folder.path(), bytes);
     TextureArticle {

@@ -153,7 +153,7 @@ fn cameras_know_no_millimetre() {
 #[test]
 fn models_know_no_cloth() {
     // Millimetres enter by the passport, by the window in it, and by the caller's row length;
-    // square metres by the unit in which false alarms are asked for. A `lane` may be a row of
+    // square metres by the unit in which false alarms are asked for; the detection limits are told in millimetres. A `lane` may be a row of
     // numbers here, so the word is free.
     let allowed = [
         "cloth_m2",
@@ -169,6 +169,10 @@ fn models_know_no_cloth() {
         "MOST_PER_100_M2",
         "more_m2",
         "block_m2",
+        "from_mm",
+        "to_mm",
+        "size_mm",
+        "bound_mm",
         "TooLittleCloth",
         "NotGoodCloth",
     ];

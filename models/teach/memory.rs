@@ -5,7 +5,7 @@
 //! ```
 //!
 //! All integers and numbers are little-endian. Facts come first, because they say how many numbers
-//! of what kind follow: sums per fold, sums per column, medians, histograms, peaks. The digest comes
+//! of what kind follow: sums per fold, sums per column, medians, histograms, peaks, characters. The digest comes
 //! last, so that the file is written in one go. Whose cloth it was is for the caller to say, in
 //! facts of its own.
 //!
@@ -25,6 +25,7 @@ use super::spread::{Learned, Moments};
 use super::usual::{MOST_KEPT, Medians};
 use crate::ModelError;
 use crate::file::{read_file, write_durably};
+use crate::likeness::Character;
 use crate::reference::ColumnSums;
 use crate::threshold::{Peak, Peaks};
 
@@ -38,6 +39,8 @@ const DIGEST_BYTES: usize = 32;
 const MOST: usize = 1 << 16;
 /// Distances from the taught reference that are kept.
 const MOST_TAUGHT: usize = 4096;
+/// Blocks of which it is kept what they look like.
+const MOST_CHARACTERS: usize = 256;
 
 /// The sums of both passes over good cloth.
 #[derive(Clone)]
@@ -68,6 +71,8 @@ pub(super) struct Rehearsed {
     pub(super) n_starts: usize,
     /// How far blocks are from the taught reference alone.
     pub(super) taught: Vec<f32>,
+    /// What blocks look like, as the model that was made with them sees them.
+    pub(super) characters: Vec<Character>,
 }
 
 impl Default for Rehearsed {
@@ -83,6 +88,7 @@ impl Default for Rehearsed {
             starts: Peaks::default(),
             n_starts: 0,
             taught: Vec::new(),
+            characters: Vec::new(),
         }
     }
 }
@@ -94,6 +100,7 @@ impl Rehearsed {
             thin(medians, MOST_KEPT);
         }
         thin(&mut self.taught, MOST_TAUGHT);
+        thin(&mut self.characters, MOST_CHARACTERS);
     }
 }
 
@@ -130,6 +137,8 @@ struct Facts {
     n_lines: usize,
     n_start_peaks: usize,
     n_taught: usize,
+    /// Blocks of which it is known what they look like.
+    n_characters: usize,
 }
 
 impl Memory {
@@ -216,6 +225,9 @@ impl Memory {
             numbers.extend(place);
         }
         numbers.extend(rehearsed.taught.iter().map(|value| f64::from(*value)));
+        for character in &rehearsed.characters {
+            numbers.extend(character.numbers().map(f64::from));
+        }
         let facts = serde_json::to_vec(&Facts {
             format: FORMAT,
             owner,
@@ -233,6 +245,7 @@ impl Memory {
             n_lines: peaks[1].len(),
             n_start_peaks: peaks[2].len(),
             n_taught: rehearsed.taught.len(),
+            n_characters: rehearsed.characters.len(),
         })?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend((facts.len() as u64).to_le_bytes());
@@ -291,6 +304,7 @@ impl Facts {
             self.n_lines,
             self.n_start_peaks,
             self.n_taught,
+            self.n_characters,
         ];
         let largest = sizes
             .into_iter()
@@ -366,6 +380,9 @@ impl Facts {
             starts: numbers.take_peaks(self.n_start_peaks)?,
             n_starts: self.n_starts,
             taught: numbers.take_f32(self.n_taught)?,
+            characters: (0..self.n_characters)
+                .map(|_| Ok(Character::of_numbers(&numbers.take_f32(2 * k + 1)?)))
+                .collect::<Result<_, String>>()?,
         };
         Ok(Memory {
             learned: Learned {

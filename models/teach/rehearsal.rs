@@ -20,6 +20,7 @@ use crate::ModelError;
 use crate::columns::Usual;
 use crate::features::Block;
 use crate::judge::{along_lines, even, relate_to_rims};
+use crate::likeness::{Character, Likeness};
 use crate::passport::{Evidence, Judgement, StartThreshold};
 use crate::pattern::{Against, Pattern};
 use crate::reference::{Grown, Reference, Window, without_rims};
@@ -104,6 +105,8 @@ pub struct Lesson {
     pub judgement: Judgement,
     /// Goes into the passport.
     pub evidence: Evidence,
+    /// Goes into the passport: what tells this cloth from other cloth.
+    pub likeness: Option<Likeness>,
     /// Highest score of each block, 1.0 = threshold, judged without itself; in order.
     pub highest: Vec<f32>,
     /// What teaching can be continued from.
@@ -218,6 +221,7 @@ impl Rehearsal {
             line.max(share(measured.summary.highest, Some(places.threshold)))
         });
         let highest = highest.collect();
+        let likeness = Likeness::learn(&rehearsed.characters);
         rehearsed.thin();
         Lesson {
             whitener: self.whitening.all,
@@ -230,6 +234,7 @@ impl Rehearsal {
                 .collect(),
             judgement,
             evidence: allowance.evidence(&tail, &limits),
+            likeness,
             memory: Memory {
                 learned: self.whitening.learned,
                 rehearsed,
@@ -314,6 +319,8 @@ impl Rehearsal {
     /// Counts a block, and how far its columns are at most from the pattern of other columns.
     fn count(&mut self, lane: usize, block: &Block, number: usize, reference: &Reference) {
         let rehearsed = &mut self.rehearsed;
+        let whitened = self.whitening.all.apply_to_block(block);
+        rehearsed.characters.extend(Character::of(&whitened));
         let (means, rows) = reference.own_means();
         rehearsed.n_blocks += 1;
         rehearsed.n_known += usize::from(reference.is_known.contains(&true));

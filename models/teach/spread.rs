@@ -10,7 +10,7 @@ use ndarray::{Array1, Array2, Array3, Axis};
 use super::memory::{Memory, Rehearsed};
 use super::{FEWEST_BLOCKS, N_FOLDS};
 use crate::ModelError;
-use crate::features::Block;
+use crate::features::{Block, Features, Patch};
 use crate::judge::window_rows;
 use crate::passport::ReferenceSettings;
 use crate::pattern::Pattern;
@@ -217,6 +217,20 @@ impl Whitener {
 }
 
 impl Whitener {
+    /// A block of raw features as the taught model's network gives it.
+    pub(super) fn apply_to_block(&self, block: &Block) -> Block {
+        let whitened = |patch: &Patch| {
+            let features = self.apply(&patch.features.view().to_owned());
+            let features = Features::from_array(features);
+            Patch::new(features, patch.kept.clone(), patch.row, patch.col)
+        };
+        Block {
+            judged: block.judged.clone(),
+            patches: block.patches.iter().map(whitened).collect(),
+            ..*block
+        }
+    }
+
     /// Whitened column means `[k, cols]`.
     pub(super) fn apply_to_means(&self, means: &Array2<f32>) -> Array2<f32> {
         self.matrix
