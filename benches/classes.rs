@@ -43,6 +43,7 @@ use selvedge::stitch::Flaw;
 use selvedge::teach::{Teaching, teach};
 use selvedge::tiles::{Joints, Tiler};
 use selvedge::web::{LaneStart, Web};
+use selvedge::wrong_article::Watch;
 
 use crate::machine::{describe, n_cores};
 
@@ -454,6 +455,7 @@ fn inspected(
         place,
         mm_per_line: lane.mm_per_line,
         judge: article.judge(0, lane.mm_per_cell_row()),
+        watch: Watch::new(article.passport().likeness.clone()),
     }]);
     let joints = Joints::of(loom.description());
     let tiler = Tiler::new(0, correction_for(article, &station, 0, joints)?);

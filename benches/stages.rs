@@ -28,6 +28,7 @@ use selvedge::roll::LanePlace;
 use selvedge::shelf::Shelf;
 use selvedge::tiles::{Joints, Numbered, Work};
 use selvedge::web::{LaneStart, Web};
+use selvedge::wrong_article::Watch;
 use store::{
     Batch, CoverState, CoverageCell, Crop, CropPlace, Digest, LengthKnown, Name, NewCrop, NewFlaw,
     NewRun, Rect, RollChoice, Store, now_us,
@@ -290,6 +291,7 @@ fn the_web(
             place: *place,
             mm_per_line: lane.mm_per_line,
             judge: cloth.article.judge(0, lane.mm_per_cell_row()),
+            watch: Watch::new(cloth.article.passport().likeness.clone()),
         };
         let mut web = Web::new(places.iter().map(start).collect());
         let all = ordered(cloth, &mut scorer, &mut |_| {})?;

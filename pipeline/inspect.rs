@@ -30,6 +30,7 @@ use crate::roll::LanePlace;
 use crate::source::LaneSource;
 use crate::tiles::{Joints, Tiler};
 use crate::web::{LaneStart, Web};
+use crate::wrong_article::Watch;
 
 /// What to inspect, and how.
 pub struct Inspection<'a> {
@@ -83,6 +84,7 @@ pub fn inspect(
                 place: *place,
                 mm_per_line: lane.mm_per_line,
                 judge: model.judge(nth, lane.mm_per_cell_row()),
+                watch: Watch::new(model.passport().likeness.clone()),
             })
             .collect(),
     )

@@ -27,6 +27,8 @@ pub mod judging;
 
 pub mod flaws;
 
+pub mod wrong_article;
+
 pub mod floods;
 
 pub mod classes;

@@ -151,6 +151,19 @@ impl Ledger {
         Ok(cover)
     }
 
+    /// Takes back that cloth was inspected, for `reason`: what was found in it does not count.
+    /// `covers` are what the ledger gave for it, and none of them is written yet.
+    pub fn revoke(&mut self, covers: &mut [Cover], reason: GapReason) {
+        let gap = CoverState::Gap(reason);
+        for cover in covers {
+            if cover.state == CoverState::Inspected {
+                *self.totals.entry(CoverState::Inspected).or_insert(0) -= cover.rect.area_um2();
+                *self.totals.entry(gap).or_insert(0) += cover.rect.area_um2();
+                cover.state = gap;
+            }
+        }
+    }
+
     /// Enters cloth of `lane` that could not be looked at. Where the cloth lay is not known then,
     /// so the gap is as wide as the lane.
     ///

@@ -56,7 +56,9 @@ pub enum GapReason {
     TooDark,
     /// The frame shows nothing that looks like cloth.
     NoCloth,
-    /// So much was flagged that it says nothing of single flaws: wrong cloth, or bad light.
+    /// It is not the cloth that the model was taught on.
+    WrongArticle,
+    /// So much was flagged that it says nothing of single flaws: bad light, or cloth in shreds.
     TooManyFlaws,
     /// An inference worker failed on it.
     WorkerFailed,
@@ -68,7 +70,7 @@ pub enum GapReason {
 
 impl GapReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FrameLost,
         Self::CameraLost,
         Self::Overload,
@@ -76,6 +78,7 @@ impl GapReason {
         Self::Saturated,
         Self::TooDark,
         Self::NoCloth,
+        Self::WrongArticle,
         Self::TooManyFlaws,
         Self::WorkerFailed,
         Self::PowerCut,
@@ -97,6 +100,7 @@ impl GapReason {
             GapReason::Saturated => "saturated",
             GapReason::TooDark => "too_dark",
             GapReason::NoCloth => "no_cloth",
+            GapReason::WrongArticle => "wrong_article",
             GapReason::TooManyFlaws => "too_many_flaws",
             GapReason::WorkerFailed => "worker_failed",
             GapReason::PowerCut => "power_cut",

@@ -1,8 +1,8 @@
 //! The web so far: what the lanes gave, made into pages of the roll.
 //!
 //! ```text
-//! Ordered of a lane ─▶ Judge ─▶ regions ─▶ Flood? ─▶ Stitch ─▶ Borders ─▶ flaws ─┐
-//!                        └───────────────────────────────────▶ Ledger ─────────┴▶ Page
+//! Ordered of a lane ─▶ Judge ─▶ regions ─▶ Flood? ─▶ Doubt ─▶ Stitch ─▶ Borders ─▶ flaws ─┐
+//!                 └─▶ Watch: is it the article's? ────┘ └─────────────▶ Ledger ─────────┴▶ Page
 //! ```
 //!
 //! Each lane has its judge, its open flaws and its part of the ledger; what reaches a lane border
@@ -11,6 +11,8 @@
 //! flaw it does not have. Nothing here depends on how many workers there are or on which lane
 //! comes first. It writes nothing and makes no thread.
 
+mod doubt;
+
 use std::ops::Range;
 
 use calibration::{Span, Um, WebRect, mm_from_um};
@@ -18,6 +20,7 @@ use camera::Frame;
 use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
+use self::doubt::{Doubt, JudgedFrame, LostCloth, Waiting};
 use crate::borders::Borders;
 use crate::classes::{Head, Kind, Looks, PixelPlace, measure};
 use crate::crops::cut;
@@ -28,6 +31,7 @@ use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
 use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
 use crate::tiles::{GapReason, Missed, TilePlace};
+use crate::wrong_article::{Verdict, Watch};
 
 /// Candidates kept of those that end with one frame, strongest first: places near the
 /// threshold, so that a roll can be graded under other rules without being looked at again.
@@ -55,6 +59,8 @@ pub struct LaneStart {
     pub mm_per_line: f64,
     /// What judges its cloth.
     pub judge: Judge,
+    /// What tells whether it is the article's.
+    pub watch: Watch,
 }
 
 /// What is known of one lane so far.
@@ -62,6 +68,11 @@ struct LaneSoFar {
     place: LanePlace,
     sides: Sides,
     judge: Judge,
+    watch: Watch,
+    /// What waits until the watch has decided.
+    doubt: Doubt,
+    /// Whether a person was told that the cloth is another article's.
+    is_told_wrong: bool,
     stitch: Stitch,
     flood: Flood,
     /// Coverage since the beginning of a flaw that has not been written.
@@ -92,6 +103,9 @@ impl Web {
                     place: start.place,
                     sides: start.place.sides(lane > 0, lane + 1 < n_lanes, reach),
                     judge: start.judge,
+                    watch: start.watch,
+                    doubt: Doubt::default(),
+                    is_told_wrong: false,
                     stitch: Stitch::default(),
                     flood: Flood::default(),
                     held: Vec::new(),
@@ -188,8 +202,7 @@ impl Web {
             Ordered::Missed(missed) => self.missed(lane, &missed),
             Ordered::Ended => {
                 let mut page = Page::default();
-                let ended = self.lanes[lane].stitch.finish();
-                self.enter(lane, ended, None, END, &mut page);
+                self.end(lane, &mut page)?;
                 Ok(page)
             }
         }
@@ -203,8 +216,7 @@ impl Web {
     pub fn last_page(&mut self, has_failed: impl Fn(usize) -> bool) -> anyhow::Result<Page> {
         let mut page = Page::default();
         for lane in 0..self.lanes.len() {
-            let ended = self.lanes[lane].stitch.finish();
-            self.enter(lane, ended, None, END, &mut page);
+            self.end(lane, &mut page)?;
         }
         page.coverage.extend(self.ledger.close(|lane| {
             if has_failed(lane) {
@@ -216,6 +228,15 @@ impl Web {
         page.events.extend(self.joints_event());
         page.events.extend(self.lag_event());
         Ok(page)
+    }
+
+    /// Ends a lane, of which nothing more comes.
+    fn end(&mut self, lane: usize, page: &mut Page) -> anyhow::Result<()> {
+        self.lanes[lane].watch.finish();
+        self.tell(lane, page)?;
+        let ended = self.lanes[lane].stitch.finish();
+        self.enter(lane, ended, None, END, page);
+        Ok(())
     }
 
     fn missed(&mut self, lane: usize, missed: &Missed) -> anyhow::Result<Page> {
@@ -234,28 +255,36 @@ impl Web {
         let before = self.ledger.known(lane).map(Span::end);
         let covers = self.ledger.missed(lane, missed)?;
         let of_lane = &mut self.lanes[lane];
-        of_lane.held.extend(covers);
         let end = of_lane.place.geometry.um_from_tick(missed.ticks.end);
-        // What only comes late interrupts nothing that goes on.
-        let ended = if before.is_some_and(|before| end <= before) {
-            Vec::new()
-        } else {
-            of_lane.stitch.finish()
-        };
-        self.enter(lane, ended, Some(end), end, &mut page);
+        of_lane.doubt.push(Waiting::Lost(LostCloth {
+            covers,
+            end,
+            // What only comes late interrupts nothing that goes on.
+            interrupts: before.is_none_or(|before| before < end),
+        }));
         page.events.push(Event {
             kind: missed.reason.as_str(),
             severity: EventSeverity::Warning,
             message: format!("{place}: {}", missed.detail),
         });
+        if !of_lane.watch.is_in_doubt() {
+            self.tell(lane, &mut page)?;
+        }
         Ok(page)
     }
 
     fn seen(&mut self, lane: usize, seen: &SeenFrame) -> anyhow::Result<Page> {
         let frame = &seen.head.frame;
         let is_told = self.is_told(lane, &frame.ticks);
-        let n_lanes = self.lanes.len();
         let of_lane = &mut self.lanes[lane];
+        let geometry = of_lane.place.geometry;
+        let along = geometry.span_from_ticks(frame.ticks.clone())?;
+        let was_wrong = of_lane.watch.is_wrong() && !of_lane.watch.is_in_doubt();
+        let verdict = of_lane.watch.see(&seen.block, along.length());
+        if was_wrong {
+            // What other cloth looks like says nothing of the cloth that may follow it.
+            of_lane.judge.forget();
+        }
         let map = of_lane.judge.judge(&seen.block);
         let mut page = Page {
             exposed_at: Some(frame.taken_at),
@@ -267,62 +296,149 @@ impl Web {
         }
         of_lane.n_frames += 1;
         of_lane.n_loose += u64::from(!seen.head.continues);
-        let found = regions(&map, UNUSUAL, &of_lane.sides);
-        let along = of_lane
-            .place
-            .geometry
-            .span_from_ticks(frame.ticks.clone())?;
-        let across = of_lane
-            .place
-            .geometry
-            .span_from_columns(seen.head.cloth.left()..seen.head.cloth.right());
-        let m2 = WebRect { along, across }.area_um2() as f64 / 1e12;
-        let flood = of_lane.flood.check(&map, &found, along.length(), m2);
-        let state = match flood {
-            Some(_) => CoverState::Gap(GapReason::TooManyFlaws),
-            None => CoverState::Inspected,
+        let is_wrong = verdict == Verdict::Known && of_lane.watch.is_wrong();
+        let (mut found, mut flood) = (Vec::new(), None);
+        if !is_wrong {
+            found = regions(&map, UNUSUAL, &of_lane.sides);
+            let cloth = seen.head.cloth;
+            let across = geometry.span_from_columns(cloth.left()..cloth.right());
+            let m2 = WebRect { along, across }.area_um2() as f64 / 1e12;
+            flood = of_lane.flood.check(&map, &found, along.length(), m2);
+        }
+        let pixels = of_lane.place.pixels(frame, &of_lane.sides);
+        let look = |region: &Region| Looked {
+            crop: (region.highest > 1.0).then(|| cut(lane, seen, region)),
+            looks: if may_be_flaw(region) {
+                measure(frame, seen.head.cloth, &map, region, &pixels)
+            } else {
+                Looks::default()
+            },
         };
-        of_lane.held.extend(self.ledger.frame(lane, seen, state)?);
-        let said = |message: String| match n_lanes {
-            1 => message,
-            _ => format!("lane {}, {message}", lane + 1),
+        // A flood is told as one, whatever it looks like.
+        let looked = match flood {
+            Some(_) => Vec::new(),
+            None => found.iter().map(look).collect(),
         };
-        page.events
-            .extend(seen.failed.iter().map(|(place, problem)| {
-                let event = failed_event(seen, place, problem);
-                Event {
-                    message: said(event.message),
-                    ..event
+        of_lane.doubt.push(Waiting::Frame(JudgedFrame {
+            sequence: frame.sequence,
+            ticks: frame.ticks.clone(),
+            height: frame.height() as usize,
+            joins_above: seen.head.above == Rim::Joined,
+            covers: self.ledger.frame(lane, seen, CoverState::Inspected)?,
+            looked,
+            found,
+            flood,
+        }));
+        for (place, problem) in &seen.failed {
+            let event = failed_event(seen, place, problem);
+            page.events.push(Event {
+                message: self.said(lane, event.message),
+                ..event
+            });
+        }
+        if verdict == Verdict::Known {
+            self.tell(lane, &mut page)?;
+        }
+        Ok(page)
+    }
+
+    /// Enters what waits, now that the cloth is known to be the article's or not.
+    fn tell(&mut self, lane: usize, page: &mut Page) -> anyhow::Result<()> {
+        for waiting in self.lanes[lane].doubt.take() {
+            match waiting {
+                Waiting::Frame(judged) => self.tell_frame(lane, judged, page)?,
+                Waiting::Lost(lost) => {
+                    let of_lane = &mut self.lanes[lane];
+                    of_lane.held.extend(lost.covers);
+                    let ended = if lost.interrupts {
+                        of_lane.stitch.finish()
+                    } else {
+                        Vec::new()
+                    };
+                    self.enter(lane, ended, Some(lost.end), lost.end, page);
                 }
-            }));
-        let ended = if let Some(message) = flood {
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_frame(
+        &mut self,
+        lane: usize,
+        mut judged: JudgedFrame,
+        page: &mut Page,
+    ) -> anyhow::Result<()> {
+        let geometry = self.lanes[lane].place.geometry;
+        let along = geometry.span_from_ticks(judged.ticks.clone())?;
+        let is_wrong = self.lanes[lane].watch.is_wrong();
+        page.events
+            .extend(self.article_event(lane, is_wrong, along.start()));
+        let reason = if is_wrong {
+            Some(GapReason::WrongArticle)
+        } else {
+            judged.flood.is_some().then_some(GapReason::TooManyFlaws)
+        };
+        if let Some(reason) = reason {
+            self.ledger.revoke(&mut judged.covers, reason);
+        }
+        if let Some(message) = judged.flood.take().filter(|_| !is_wrong) {
             page.events.push(Event {
                 kind: GapReason::TooManyFlaws.as_str(),
                 severity: EventSeverity::Warning,
-                message: said(format!("frame {}: {message}", frame.sequence)),
+                message: self.said(lane, format!("frame {}: {message}", judged.sequence)),
             });
+        }
+        let of_lane = &mut self.lanes[lane];
+        let next_look = judged.next_look();
+        let ended = if reason.is_some() {
             of_lane.stitch.finish()
         } else {
             let place = FramePlace {
                 geometry: &of_lane.place.geometry,
-                ticks: frame.ticks.clone(),
-                height: frame.height() as usize,
-                joins_above: seen.head.above == Rim::Joined,
+                ticks: judged.ticks,
+                height: judged.height,
+                joins_above: judged.joins_above,
             };
-            let pixels = of_lane.place.pixels(frame, &of_lane.sides);
-            of_lane.stitch.push(&place, &found, |region| Looked {
-                crop: (region.highest > 1.0).then(|| cut(lane, seen, region)),
-                looks: if may_be_flaw(region) {
-                    measure(frame, seen.head.cloth, &map, region, &pixels)
-                } else {
-                    Looks::default()
-                },
-            })?
+            of_lane.stitch.push(&place, &judged.found, next_look)?
         };
+        of_lane.held.extend(judged.covers);
         let open = of_lane.stitch.first_open_at_border();
         let settled = open.map_or(along.end(), |open| open.min(along.end()));
-        self.enter(lane, ended, Some(along.end()), settled, &mut page);
-        Ok(page)
+        self.enter(lane, ended, Some(along.end()), settled, page);
+        Ok(())
+    }
+
+    /// Says, once, that another article's cloth begins or ends at `at`.
+    fn article_event(&mut self, lane: usize, is_wrong: bool, at: Um) -> Option<Event> {
+        let of_lane = &mut self.lanes[lane];
+        if std::mem::replace(&mut of_lane.is_told_wrong, is_wrong) == is_wrong {
+            return None;
+        }
+        let strangeness = of_lane.watch.last_strangeness();
+        let (severity, message) = if is_wrong {
+            let message = format!(
+                "from {at} on this is not the cloth that was taught (found {strangeness:.1} times as strange as good cloth may be); it is not inspected: is it this article, the right side up, and at the taught scale?"
+            );
+            tracing::error!(lane, "wrong article: {message}");
+            (EventSeverity::Error, message)
+        } else {
+            let message = format!("from {at} on this is the cloth that was taught again");
+            tracing::warn!(lane, "{message}");
+            (EventSeverity::Warning, message)
+        };
+        Some(Event {
+            kind: GapReason::WrongArticle.as_str(),
+            severity,
+            message: self.said(lane, message),
+        })
+    }
+
+    /// `message` with the lane that it is of, where there are several.
+    fn said(&self, lane: usize, message: String) -> String {
+        match self.lanes.len() {
+            1 => message,
+            _ => format!("lane {}, {message}", lane + 1),
+        }
     }
 
     /// Whether the ledger has been told of all cloth of `lane` at `ticks`.
@@ -357,7 +473,8 @@ impl Web {
         page.candidates
             .extend(near.iter().map(|near| (near.rect, near.score)));
         for (lane, of_lane) in self.lanes.iter_mut().enumerate() {
-            if !of_lane.stitch.is_flaw_running() && !self.borders.is_flaw_waiting(lane) {
+            let is_whole = !of_lane.stitch.is_flaw_running() && of_lane.doubt.is_empty();
+            if is_whole && !self.borders.is_flaw_waiting(lane) {
                 page.coverage.append(&mut of_lane.held);
             }
         }
