@@ -431,6 +431,7 @@ fn learn(name: &str, folder: &Path, runtime: &Runtime) -> anyhow::Result<Article
         backbone: &BackboneFile::installed(runtime, Mode::default())?,
         runtime,
         n_workers: n_cores(),
+        with_limits: false,
         stop: &AtomicBool::new(false),
     };
     Ok(teach(&teaching, &models, &mut |_, _| ())?.article)

@@ -59,6 +59,8 @@ pub mod ending;
 
 pub mod inspect;
 
+pub mod limits;
+
 pub mod teach;
 
 pub mod ranking;

@@ -1,6 +1,7 @@
 //! A roll as the store remembers it, for machines and for the picture.
 
 use anyhow::{Context, bail};
+use models::{Limits, Passport};
 use serde::Serialize;
 use store::{CoverState, CoverageCell, Event, Flaw, Name, Rect, Run, RunId, RunState, Store};
 
@@ -18,6 +19,8 @@ pub struct RollView {
     pub events: Vec<Event>,
     /// Flaws whose pictures were left out because the disk was nearly full.
     pub n_crops_left_out: i64,
+    /// How small a flaw its model finds, if that was measured.
+    pub limits: Option<Limits>,
 }
 
 /// What `inspect --json` and `roll --json` print. These keys are stable.
@@ -53,6 +56,8 @@ pub struct RollReport {
     pub events: Vec<EventReport>,
     /// Flaws whose pictures were left out because the disk was nearly full.
     pub crops_left_out: i64,
+    /// How small a flaw the model finds; `null` when that was not measured.
+    pub limits: Option<Limits>,
 }
 
 /// Something that happened while a run went on.
@@ -122,8 +127,10 @@ impl RollView {
     /// # Errors
     /// What the store says.
     pub fn of(store: &Store, run: RunId) -> anyhow::Result<Self> {
+        let about = store.run(run)?;
         Ok(Self {
-            run: store.run(run)?,
+            limits: limits_of(store, &about)?,
+            run: about,
             coverage: store.coverage(run)?,
             flaws: store.flaws(run)?,
             events: store.events(run)?,
@@ -218,6 +225,7 @@ impl RollView {
                 .collect(),
             message: self.run.message.clone(),
             crops_left_out: self.n_crops_left_out,
+            limits: self.limits.clone(),
             events: self
                 .events
                 .iter()
@@ -273,6 +281,15 @@ impl RollView {
             flaws,
         })
     }
+}
+
+/// The detection limits in the passport of the model that a run used, as the store keeps it. Of a
+/// passport of another version nothing is known.
+fn limits_of(store: &Store, run: &Run) -> anyhow::Result<Option<Limits>> {
+    let model = store.model(&run.model)?;
+    let passport =
+        model.and_then(|model| serde_json::from_str::<Passport>(&model.passport_json).ok());
+    Ok(passport.and_then(|passport| passport.limits))
 }
 
 fn mm(um: i64) -> f64 {

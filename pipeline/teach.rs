@@ -34,8 +34,9 @@ use models::{
 use ndarray::Array3;
 
 use crate::config::{Lane, Station};
-use crate::fitting::{model_channels, scales_agree};
+use crate::fitting::{model_channels, scales_agree, scorers_of};
 use crate::judging::{Ordered, SeenFrame};
+use crate::limits::{Measuring, measure};
 use crate::line::{self, Feed, Line};
 use crate::source::{SourceSpec, open_lane};
 use crate::tiles::{Correction, Joints, Tiler};
@@ -64,6 +65,8 @@ pub struct Teaching<'a> {
     pub runtime: &'a Runtime,
     /// Inference workers.
     pub n_workers: usize,
+    /// Whether to measure how small a flaw the model finds.
+    pub with_limits: bool,
     /// Ends teaching without a model when set.
     pub stop: &'a AtomicBool,
 }
@@ -79,6 +82,8 @@ pub enum Pass {
     Rehearse,
     /// The same once more, of cloth that is too much to be kept.
     Measure,
+    /// How small a flaw is found.
+    Limits,
 }
 
 /// What teaching gave.
@@ -230,6 +235,11 @@ fn teach_after(
         &golden.tiles,
         teaching.runtime,
     )?;
+    let article = if teaching.with_limits {
+        with_limits(teaching, &lanes, article, progress)?
+    } else {
+        article
+    };
     keep(&article, &lesson.memory)?;
     Ok(TaughtArticle {
         article,
@@ -237,6 +247,34 @@ fn teach_after(
         strange: left_out.into_frames(),
         highest: lesson.highest,
     })
+}
+
+/// The finished model with its detection limits in the passport. The one without is gone then,
+/// whatever becomes of this.
+fn with_limits(
+    teaching: &Teaching<'_>,
+    lanes: &Lanes,
+    article: Article,
+    progress: &mut dyn FnMut(Pass, Option<u64>),
+) -> anyhow::Result<Article> {
+    let measuring = Measuring {
+        article: &article,
+        lanes: &teaching.station.lanes,
+        corrections: lanes
+            .each
+            .iter()
+            .map(|lane| lane.correction.clone())
+            .collect(),
+        open: &|lane| open(teaching, lane),
+        scorers: &|| scorers_of(&article, teaching.runtime, teaching.n_workers),
+        stop: teaching.stop,
+    };
+    let measured = measure(&measuring, &mut || progress(Pass::Limits, None))
+        .context("detection limits could not be measured; --no-limits teaches without them")
+        .and_then(|limits| Ok(article.with_limits(limits)?));
+    std::fs::remove_file(article.path())
+        .with_context(|| format!("model {:?} cannot be removed", article.path()))?;
+    measured
 }
 
 /// What the first pass through the line saw.

@@ -120,6 +120,7 @@ fn one_onnx_session_and_eight_that_dawdle_leave_the_same_store() {
         backbone: &backbone,
         runtime: &runtime,
         n_workers: 2,
+        with_limits: false,
         stop: &AtomicBool::new(false),
     };
     let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();

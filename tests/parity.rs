@@ -98,6 +98,7 @@ fn taught(runtime: &Runtime, mode: Mode, folder: &Path) -> Option<Article> {
         backbone: &backbone,
         runtime,
         n_workers: 1,
+        with_limits: false,
         stop: &AtomicBool::new(false),
     };
     Some(teach(&teaching, folder, &mut |_, _| {}).unwrap().article)

@@ -72,7 +72,8 @@ impl Mill {
         let taught = TAUGHT.get_or_init(|| {
             onnx_runtime()?;
             let mill = Mill::empty();
-            let ran = mill.run(&["teach", "--article", "plain", "--from", "loom:1"]);
+            let args = ["teach", "--article", "plain", "--from", "loom:1"];
+            let ran = mill.run(&[&args[..], &["--no-limits"]].concat());
             assert_eq!(ran.code, 0, "{ran:?}");
             Some(mill)
         });

@@ -123,6 +123,7 @@ impl Cloth {
             backbone: &BackboneFile::installed(runtime, mode()?)?,
             runtime,
             n_workers: n_cores(),
+            with_limits: false,
             stop: &AtomicBool::new(false),
         };
         let models = good.join("models");

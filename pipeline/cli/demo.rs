@@ -121,6 +121,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
             more: false,
             outliers: None,
             false_alarms: 2.0,
+            no_limits: false,
             sight: sight.clone(),
             place: place.clone(),
             json: false,

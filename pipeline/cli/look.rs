@@ -175,6 +175,12 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
             report.crops_left_out
         ))?;
     }
+    if let Some(limits) = &report.limits {
+        say(&format!(
+            "  finds 9 of 10: {}",
+            teach::limits_in_short(limits)
+        ))?;
+    }
     let n = report.flaws.len();
     say(&format!("  {n} flaw{}", if n == 1 { "" } else { "s" }))
 }
@@ -247,5 +253,6 @@ fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
         "flags       a place from a distance of {:.2} on, smoothed over {} cells{lines}",
         judgement.threshold, judgement.smooth_cells
     ))?;
+    say(&teach::limits(passport.limits.as_ref()))?;
     Ok(Outcome::Clean)
 }

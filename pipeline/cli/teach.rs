@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use models::onnx::Runtime;
 use models::teach::Strange;
-use models::{BackboneFile, Evidence, FalseAlarms, Mode};
+use models::{BackboneFile, DetectionLimit, Evidence, FalseAlarms, Limits, Mode};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
@@ -44,6 +44,9 @@ pub(super) struct TeachArgs {
     /// Looks with a stronger and slower network; needs `make quality`.
     #[arg(long)]
     pub(super) quality: bool,
+    /// Leaves out how small a flaw the model finds, and says so in its passport.
+    #[arg(long)]
+    pub(super) no_limits: bool,
     #[command(flatten)]
     pub(super) sight: Sight,
     #[command(flatten)]
@@ -103,6 +106,7 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
         }
     ))?;
     say(&evidence(&passport.evidence))?;
+    say(&limits(passport.limits.as_ref()))?;
     say(&format!("model       {}", taught.article.path().display()))?;
     Ok(Outcome::Clean)
 }
@@ -148,6 +152,7 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
         backbone: &backbone,
         runtime: &runtime,
         n_workers,
+        with_limits: !args.no_limits,
         stop,
     };
     let mut bar: Option<(Pass, Progress)> = None;
@@ -158,6 +163,7 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
                 Pass::Learn => "learning",
                 Pass::Rehearse => "rehearsing",
                 Pass::Measure => "measuring",
+                Pass::Limits => "limits",
             };
             bar = Some((pass, Progress::start(what, "frames", n_frames)));
         }
@@ -247,4 +253,53 @@ fn rate(per_100_m2: f64) -> String {
     } else {
         format!("{per_100_m2:.1}")
     }
+}
+
+/// How small a flaw is found, one line per kind and contrast.
+pub(super) fn limits(limits: Option<&Limits>) -> String {
+    let Some(limits) = limits else {
+        return "limits      not measured".to_owned();
+    };
+    let mut lines = vec![format!(
+        "limits      size found in 9 of 10 cases (with 95 % confidence), planted into {:.2} m² of good cloth",
+        limits.cloth_m2
+    )];
+    lines.extend(limits.kinds.iter().map(|kind| {
+        let mm = |size: Option<f64>| size.map(|mm| format!("{mm:.1} mm"));
+        let contrast = kind
+            .contrast
+            .map_or_else(String::new, |times| format!("{times} x"));
+        let reached = match mm(kind.size_mm) {
+            None => format!("not reached at {:.1} mm", kind.to_mm),
+            Some(_) if kind.n_found == kind.n_planted => {
+                format!("all from {:.1} mm on", kind.from_mm)
+            }
+            Some(size) => {
+                let bound = mm(kind.bound_mm);
+                let bound = bound.unwrap_or_else(|| format!("not reached at {:.1} mm", kind.to_mm));
+                format!("{size} ({bound})")
+            }
+        };
+        format!(
+            "  {:<18} {contrast:>4}  {:<8} {reached}; {} of {} found",
+            kind.kind, kind.size_is, kind.n_found, kind.n_planted
+        )
+    }));
+    lines.join("\n")
+}
+
+/// The same in one line, each kind at its strongest.
+pub(super) fn limits_in_short(limits: &Limits) -> String {
+    let mut kinds: Vec<&DetectionLimit> = Vec::new();
+    for kind in &limits.kinds {
+        match kinds.last_mut() {
+            Some(last) if last.kind == kind.kind => *last = kind,
+            Some(_) | None => kinds.push(kind),
+        }
+    }
+    let each = kinds.iter().map(|kind| match kind.size_mm {
+        Some(size) => format!("{} from {size:.1} mm", kind.kind),
+        None => format!("{} not at {:.1} mm", kind.kind, kind.to_mm),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }

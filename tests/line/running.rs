@@ -162,6 +162,7 @@ fn each_lane_of_a_taught_network_knows_its_columns_and_sees_an_end_from_the_star
         backbone: &backbone,
         runtime: &runtime,
         n_workers: 2,
+        with_limits: false,
         stop: &stop,
     };
     let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();
@@ -227,6 +228,7 @@ fn an_end_that_goes_out_in_mid_roll_for_forty_metres_is_one_flaw_with_its_length
         backbone: &backbone,
         runtime: &runtime,
         n_workers: 2,
+        with_limits: false,
         stop: &stop,
     };
     let taught = selvedge::teach::teach(&teaching, folder.path(), &mut |_, _| {}).unwrap();
