@@ -7,6 +7,9 @@ mod ledger;
 mod recording;
 mod resumed;
 mod running;
+mod wrong_article;
+
+pub(crate) use self::wrong_article::write;
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;

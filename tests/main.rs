@@ -16,6 +16,8 @@ mod pictures;
 
 mod line;
 
+mod limits;
+
 mod kills;
 
 mod commands;

@@ -1,4 +1,4 @@
-//! Cloth that is another article's: a gap, not a flood of flaws.
+//! A stretch of other cloth, too short to be called another article: a gap, not a flood of flaws.
 
 use std::sync::atomic::AtomicBool;
 
@@ -8,10 +8,10 @@ use crate::texture::{TextureArticle, good_cloth, loom, station};
 use crate::told::inspected;
 
 /// One loom's frames, some of them replaced by another's.
-struct Spliced {
-    usual: Box<dyn Source>,
-    other: Box<dyn Source>,
-    replaced: std::ops::Range<u64>,
+pub(super) struct Spliced {
+    pub(super) usual: Box<dyn Source>,
+    pub(super) other: Box<dyn Source>,
+    pub(super) replaced: std::ops::Range<u64>,
 }
 
 impl Source for Spliced {
