@@ -34,7 +34,7 @@ const TAUGHT_QUANTILE: f64 = 0.999;
 /// Quantile of a block's scores by which it is told from blocks of other cloth.
 const USUAL_QUANTILE: f64 = 0.9;
 /// Part of the false alarms that may be faint lines; the rest may be places.
-const LINE_PART: f64 = 0.4;
+const LINE_PART: f64 = 0.3;
 /// Share of the alarms of a block that a roll's start may give: what is taken for a running flaw
 /// there stays one for long.
 const START_PART: f64 = 0.1;
