@@ -10,7 +10,7 @@
 //! what the cloth can vouch for.
 //!
 //! Few blocks cannot vouch for rare events. The share of blocks that may be flagged is never
-//! set below half a block in all that was seen, and never above 5 %, unless more was asked
+//! set below 0.6 of a block in all that was seen, and never above 5 %, unless more was asked
 //! for; what was asked, what was set, its limits and what is missing are all in [`Evidence`].
 //! Nothing here knows what a score is made of.
 
@@ -25,8 +25,9 @@ use crate::passport::{Evidence, Method};
 /// Largest share of blocks of good cloth that thin evidence may let through as flagged.
 const THIN_SHARE: f64 = 0.05;
 
-/// Expected number of flagged blocks, in all that was seen, that evidence can vouch for.
-const VOUCHED_BLOCKS: f64 = 0.5;
+/// Expected number of flagged blocks, in all that was seen, that evidence can vouch for: twelve
+/// strips, as usually taught, vouch for [`THIN_SHARE`].
+const VOUCHED_BLOCKS: f64 = 0.6;
 
 /// Shares of blocks beyond which numbers mean nothing: one in more cloth than will ever be
 /// woven, and all but one in as much. Within them everything in [`Evidence`] is finite.
