@@ -73,6 +73,8 @@ struct LaneSoFar {
     doubt: Doubt,
     /// Whether a person was told that the cloth is another article's.
     is_told_wrong: bool,
+    /// The same of cloth that is unlike what was taught, but may be the article's.
+    is_told_unlike: bool,
     stitch: Stitch,
     flood: Flood,
     /// Coverage since the beginning of a flaw that has not been written.
@@ -106,6 +108,7 @@ impl Web {
                     watch: start.watch,
                     doubt: Doubt::default(),
                     is_told_wrong: false,
+                    is_told_unlike: false,
                     stitch: Stitch::default(),
                     flood: Flood::default(),
                     held: Vec::new(),
@@ -359,6 +362,7 @@ impl Web {
                 }
             }
         }
+        page.events.extend(self.unlike_event(lane));
         Ok(())
     }
 
@@ -416,6 +420,8 @@ impl Web {
         }
         let strangeness = of_lane.watch.last_strangeness();
         let (severity, message) = if is_wrong {
+            // That is said with it.
+            of_lane.is_told_unlike = true;
             let message = format!(
                 "from {at} on this is not the cloth that was taught (found {strangeness:.1} times as strange as good cloth may be); it is not inspected: is it this article, the right side up, and at the taught scale?"
             );
@@ -430,6 +436,22 @@ impl Web {
             kind: GapReason::WrongArticle.as_str(),
             severity,
             message: self.said(lane, message),
+        })
+    }
+
+    /// Says, once, that cloth may be another article's, though it is inspected.
+    fn unlike_event(&mut self, lane: usize) -> Option<Event> {
+        let of_lane = &mut self.lanes[lane];
+        if !of_lane.watch.is_unlike() || of_lane.is_told_wrong || of_lane.is_told_unlike {
+            return None;
+        }
+        of_lane.is_told_unlike = true;
+        let message = "the cloth is inspected, but is not much like what was taught: is it this article? If it is, teach it too (`teach --more`)";
+        tracing::warn!(lane, "{message}");
+        Some(Event {
+            kind: "unlike_taught",
+            severity: EventSeverity::Warning,
+            message: self.said(lane, message.to_owned()),
         })
     }
 

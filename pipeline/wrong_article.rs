@@ -7,7 +7,8 @@
 //! A verdict changes only when [`DECIDED`] of cloth in a row says otherwise, and the cloth that
 //! said so then belongs to what it said: wrong cloth is wrong from its first frame on, and a single
 //! strange frame is none. What once was strange stays so until it is clearly less. A lane whose
-//! cloth was strange from its beginning to its end is wrong however short it is. A model that was
+//! cloth was strange from its beginning to its end is wrong however short it is. Cloth that is merely
+//! unlike what was taught, as another lot or a near relation is, stays right and is told. A model that was
 //! taught without a likeness finds all cloth right. Nothing here depends on timing.
 
 use std::collections::VecDeque;
@@ -20,7 +21,9 @@ use models::{Block, Character, Likeness};
 pub const DECIDED: Um = Um(250_000);
 /// Strangeness from which cloth is strange, and below which it no longer is.
 const STRANGE: f32 = 1.0;
-const NO_LONGER: f32 = 0.7;
+const NO_LONGER: f32 = 0.85;
+/// Strangeness from which cloth is inspected, but a person should know.
+const UNLIKE: f32 = 0.45;
 
 /// Watches one lane.
 pub struct Watch {
@@ -32,6 +35,10 @@ pub struct Watch {
     has_agreed: bool,
     /// Cloth in a row that says otherwise.
     contrary: Um,
+    /// Cloth in a row that is not much like what was taught, and whether any was.
+    unlike: Um,
+    has_liked: bool,
+    is_unlike: bool,
     /// How strange the last cloth was.
     last: f32,
     /// What was seen last, the newest first: together at least as many rows as taught blocks had.
@@ -56,6 +63,9 @@ impl Watch {
             is_strange: false,
             has_agreed: false,
             contrary: Um::ZERO,
+            unlike: Um::ZERO,
+            has_liked: false,
+            is_unlike: false,
             last: 0.0,
             recent: VecDeque::new(),
         }
@@ -75,6 +85,13 @@ impl Watch {
             return Verdict::Known;
         };
         self.last = strangeness;
+        if strangeness > UNLIKE {
+            self.unlike += length;
+            self.is_unlike |= self.unlike >= DECIDED;
+        } else {
+            self.unlike = Um::ZERO;
+            self.has_liked = true;
+        }
         let limit = if self.is_strange { NO_LONGER } else { STRANGE };
         self.is_strange = strangeness > limit;
         if self.is_strange == self.is_wrong {
@@ -97,6 +114,12 @@ impl Watch {
             self.turn();
         }
         self.contrary = Um::ZERO;
+        self.is_unlike |= self.unlike > Um::ZERO && !self.has_liked;
+    }
+
+    /// Whether some of the cloth so far is not much like what was taught, strange or not.
+    pub fn is_unlike(&self) -> bool {
+        self.is_unlike
     }
 
     /// Whether the cloth is another article's.
@@ -172,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_was_strange_is_so_until_it_is_clearly_less() {
-        assert_eq!(said(&[1.1, 0.9, 0.8, 0.9, 0.8, 0.9]).0, "????##");
+        assert_eq!(said(&[1.1, 0.9, 0.88, 0.9, 0.88, 0.9]).0, "????##");
         assert_eq!(said(&[0.9; 8]).0, "........");
     }
 
@@ -185,6 +208,19 @@ mod tests {
         let (_, mut watch) = said(&[0.1, 2.0]);
         watch.finish();
         assert!(!watch.is_wrong());
+    }
+
+    #[test]
+    fn cloth_that_is_a_little_strange_is_inspected_and_said_to_be() {
+        let (told, watch) = said(&[0.1, 0.6, 0.6, 0.1, 0.6, 0.6, 0.6, 0.6]);
+        assert_eq!(told, "........");
+        assert!(!watch.is_unlike());
+        let (told, watch) = said(&[0.1, 0.6, 0.6, 0.6, 0.6, 0.6, 0.1]);
+        assert_eq!(told, ".......");
+        assert!(watch.is_unlike());
+        let (_, mut watch) = said(&[0.6]);
+        watch.finish();
+        assert!(watch.is_unlike() && !watch.is_wrong());
     }
 
     #[test]

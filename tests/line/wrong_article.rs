@@ -90,7 +90,7 @@ fn every_weave_is_wrong_where_another_was_taught() {
     };
     let mut missed = Vec::new();
     for weave in WEAVES {
-        let (article, _folder) = taught_by_network(&runtime, &wide_cloth(weave, 1, 8));
+        let (article, _folder) = taught_by_network(&runtime, &wide_cloth(weave, 1, 12));
         for other in WEAVES {
             let told = inspect_by_network(&runtime, &article, wide_cloth(other, 2, 6));
             let wrong = wrong(&told);
@@ -181,6 +181,7 @@ fn wrong_cloth_sewn_into_a_roll_is_a_gap_from_seam_to_seam() {
     assert!(off(wrong[0][0], 14) <= FRAME_UM, "{wrong:?}");
     assert!(off(wrong[0][1], 30) <= FRAME_UM, "{wrong:?}");
     assert_eq!(n_events(&told), 2, "{:?}", told.events);
+    assert!(told.events.iter().all(|event| event.0 != "unlike_taught"));
     // The seams themselves may be flaws; the cloth behind the second one is judged as ever.
     let unspliced = inspect(&taught, long(Weave::Plain, 2));
     let most = unspliced.flaws.len() + 4;
