@@ -73,6 +73,7 @@ fn a_mode_whose_network_is_not_installed_is_refused_with_the_command_that_instal
         "resnet18.onnx",
         "`make quality`",
     ]);
+    assert!(!mill.path().join("selvedge.db").exists());
     mill.run(&[&teach[..], &["--fast"]].concat())
         .refuses(&["--quality", "--fast"]);
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use models::onnx::Runtime;
 use models::teach::Strange;
-use models::{BackboneFile, DetectionLimit, Evidence, FalseAlarms, Limits, Mode};
+use models::{Article, BackboneFile, DetectionLimit, Evidence, FalseAlarms, Limits, Mode};
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
@@ -57,11 +57,12 @@ pub(super) struct TeachArgs {
 }
 
 impl TeachArgs {
-    fn mode(&self) -> Mode {
+    /// The mode that is asked for, if one is.
+    fn mode(&self) -> Option<Mode> {
         match (self.fast, self.quality) {
-            (true, _) => Mode::Fast,
-            (_, true) => Mode::Quality,
-            _ => Mode::Standard,
+            (true, _) => Some(Mode::Fast),
+            (_, true) => Some(Mode::Quality),
+            _ => None,
         }
     }
 }
@@ -123,6 +124,13 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
     let article = name(&args.article, "article")?;
     let n_workers = args.sight.n_workers()?;
     let runtime = Runtime::load()?;
+    // What is continued is seen as it was, unless another way is asked for, which is then refused.
+    // Only then must the store say which network is wanted; else a missing one is told before a
+    // store is made.
+    let asked = match args.mode() {
+        None if args.more => None,
+        mode => Some(BackboneFile::installed(&runtime, mode.unwrap_or_default())?),
+    };
     let shelf = args.place.shelf();
     let folder = shelf.folder_of(&article)?;
     // The store is opened before the work, not after it: a store that refuses should say so now.
@@ -132,16 +140,18 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
         .more
         .then(|| shelf.active(&store, &article))
         .transpose()?;
-    // What is continued is seen as it was, unless another way is asked for, which is then refused.
-    let (station, mode) = match &earlier {
-        Some(earlier) if !args.fast && !args.quality => (
-            args.sight.station_for(earlier)?,
-            earlier.passport().backbone.mode,
-        ),
-        Some(earlier) => (args.sight.station_for(earlier)?, args.mode()),
-        None => (args.sight.station(USUAL_MM_PER_PX)?, args.mode()),
+    let station = match &earlier {
+        Some(earlier) => args.sight.station_for(earlier)?,
+        None => args.sight.station(USUAL_MM_PER_PX)?,
     };
-    let backbone = BackboneFile::installed(&runtime, mode)?;
+    let as_before = |earlier: &Article| earlier.passport().backbone.mode;
+    let backbone = match asked {
+        Some(asked) => asked,
+        None => {
+            let mode = earlier.as_ref().map_or(Mode::default(), as_before);
+            BackboneFile::installed(&runtime, mode)?
+        }
+    };
     let teaching = Teaching {
         article: article.as_str(),
         sources: &args.from,
