@@ -25,6 +25,7 @@ mod limits;
 mod mode;
 mod passport;
 mod pattern;
+mod quantile;
 mod reference;
 mod smoothing;
 pub mod teach;

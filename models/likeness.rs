@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::{BAND, Block, FEWEST_ROWS};
 use crate::passport::{all_between, positive};
+use crate::quantile::quantile;
 use crate::reference::without_rims;
 
 /// Differences that no taught cloth needs to have shown: mean square of the differences of means,
@@ -78,9 +79,10 @@ impl Character {
         if means.first().is_none_or(Vec::is_empty) {
             return None;
         }
+        let median = |values: &mut Vec<f32>| quantile(values, 0.5);
         Some(Self {
-            means: means.into_iter().map(median).collect(),
-            energies: energies.into_iter().map(median).collect(),
+            means: means.iter_mut().map(median).collect(),
+            energies: energies.iter_mut().map(median).collect(),
             rows: block.rows,
         })
     }
@@ -223,15 +225,6 @@ fn mean_square(one: &[f32], other: &[f32]) -> f32 {
         .zip(other)
         .map(|(one, other)| (one - other).powi(2));
     squares.sum::<f32>() / one.len().max(1) as f32
-}
-
-/// The middle value; of none, zero.
-fn median(mut values: Vec<f32>) -> f32 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! from the lowest on, and the first that does not fit ends it: several flaws then do not hide each
 //! other. Few blocks cannot tell which of them is strange.
 
-use super::rehearsal::quantile;
 use crate::ModelError;
+use crate::quantile::quantile;
 use crate::threshold::{Peaks, Tail};
 
 /// Fewest blocks among which one can be strange.

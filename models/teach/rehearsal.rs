@@ -23,6 +23,7 @@ use crate::judge::{along_lines, even, relate_to_rims};
 use crate::likeness::{Character, Likeness};
 use crate::passport::{Evidence, Judgement, StartThreshold};
 use crate::pattern::{Against, Pattern};
+use crate::quantile::quantile;
 use crate::reference::{Grown, Reference, Window, without_rims};
 use crate::threshold::{Allowance, FalseAlarms, Peak, Tail};
 
@@ -471,13 +472,4 @@ impl Whitener {
         }
         sums.mapv(|sum| sum / k).to_vec()
     }
-}
-
-/// The `q`-quantile (0 to 1) of `values`, which are reordered; 0 when there are none.
-pub(super) fn quantile(values: &mut [f32], q: f64) -> f32 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let at = ((values.len() - 1) as f64 * q).round() as usize;
-    *values.select_nth_unstable_by(at, f32::total_cmp).1
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use ndarray::ArrayView2;
 
-use super::rehearsal::quantile;
+use crate::quantile::quantile;
 use crate::smoothing::{Beyond, half_kernel, smooth_into};
 
 /// Blocks of a lane that are kept at most.
