@@ -42,10 +42,7 @@ pub(crate) fn read_weights(bytes: &[u8]) -> Result<BTreeMap<String, ArrayD<f32>>
     let mut reader = Reader::new(bytes);
     let (tensors, storages) = if bytes.starts_with(&PLAIN) {
         let tensors = dictionary(&mut reader)?;
-        if reader.n_left() != 0 {
-            let surplus = format!("{} more bytes behind them", reader.n_left());
-            return Err(reader.layout(surplus, "the end of the file"));
-        }
+        reader.end("the end of the file")?;
         (tensors, HashMap::new())
     } else {
         pickle::head(&mut reader)?;
@@ -138,10 +135,7 @@ fn storages<'a>(
         let data = reader.take(pickle::n_bytes(storage))?;
         found.insert(Rc::clone(key), data);
     }
-    if reader.n_left() != 0 {
-        let surplus = format!("{} more bytes behind them", reader.n_left());
-        return Err(reader.layout(surplus, "the end of the file"));
-    }
+    reader.end("the end of the file")?;
     Ok(found)
 }
 

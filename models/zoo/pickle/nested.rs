@@ -40,10 +40,7 @@ pub(super) fn storage(bytes: &[u8]) -> Result<Storage> {
         return Err(reader.layout(format!("{n_elements} elements"), "as many as declared"));
     }
     let data = reader.take(n_bytes(&storage))?;
-    if reader.n_left() != 0 {
-        let surplus = format!("{} more bytes behind them", reader.n_left());
-        return Err(reader.layout(surplus, "the end of the inner file"));
-    }
+    reader.end("the end of the inner file")?;
     Ok(Storage {
         key: Rc::clone(&storage.key),
         element: storage.element,

@@ -28,6 +28,14 @@ impl<'a> Reader<'a> {
         self.bytes.len() - self.at
     }
 
+    /// Refuses bytes that have not been read.
+    pub(crate) fn end(&self, expected: &'static str) -> Result<()> {
+        match self.n_left() {
+            0 => Ok(()),
+            n => Err(self.layout(format!("{n} more bytes behind them"), expected)),
+        }
+    }
+
     /// The next `length` bytes.
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let cut = || PickleError::Cut {
