@@ -120,6 +120,18 @@ pub enum Weave {
     Mesh,
 }
 
+impl Weave {
+    /// Every weave.
+    pub const ALL: [Self; 6] = [
+        Self::Plain,
+        Self::Twill21,
+        Self::Twill31,
+        Self::Satin5,
+        Self::Knit,
+        Self::Mesh,
+    ];
+}
+
 /// A flaw to be planted once the yarns are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlawWish {

@@ -11,15 +11,6 @@ use crate::program::onnx_runtime;
 use crate::texture::{TextureArticle, clean_cloth, loom, station};
 use crate::told::{Told, inspected};
 
-const WEAVES: [Weave; 6] = [
-    Weave::Plain,
-    Weave::Twill21,
-    Weave::Twill31,
-    Weave::Satin5,
-    Weave::Knit,
-    Weave::Mesh,
-];
-
 /// Length of a frame, µm.
 const FRAME_UM: i64 = 25_600;
 
@@ -89,9 +80,9 @@ fn every_weave_is_wrong_where_another_was_taught() {
         return;
     };
     let mut missed = Vec::new();
-    for weave in WEAVES {
+    for weave in Weave::ALL {
         let (article, _folder) = taught_by_network(&runtime, &wide_cloth(weave, 1, 12));
-        for other in WEAVES {
+        for other in Weave::ALL {
             let told = inspect_by_network(&runtime, &article, wide_cloth(other, 2, 6));
             let wrong = wrong(&told);
             if weave == other {

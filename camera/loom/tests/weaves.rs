@@ -2,15 +2,6 @@
 
 use super::*;
 
-const WEAVES: [Weave; 6] = [
-    Weave::Plain,
-    Weave::Twill21,
-    Weave::Twill31,
-    Weave::Satin5,
-    Weave::Knit,
-    Weave::Mesh,
-];
-
 fn cloth(weave: Weave, dyes: Option<Dyes>) -> LoomSettings {
     LoomSettings {
         weave,
@@ -60,7 +51,7 @@ fn changed(good: &[u8], bad: &[u8], n_channels: usize) -> Vec<(i64, u32)> {
 fn every_flaw_on_every_weave_lies_in_its_box_and_shows() {
     for dyes in [None, Some(BLUE)] {
         let n_channels = if dyes.is_some() { 3 } else { 1 };
-        for weave in WEAVES {
+        for weave in Weave::ALL {
             let (good, _) = woven(cloth(weave, dyes));
             for kind in FlawKind::ALL {
                 let (ticks, columns) = place(kind);
@@ -106,7 +97,7 @@ fn what_a_knit_cannot_have_is_refused_in_words() {
 
 #[test]
 fn random_flaws_of_every_kind_lie_on_every_weave() {
-    for weave in WEAVES {
+    for weave in Weave::ALL {
         let random = LoomSettings {
             width: 3000,
             flaws_per_megapixel: 4.0,
