@@ -13,12 +13,11 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
-use models::{Article, Scorer, UNUSUAL};
+use models::{Article, Scorer};
 
 use crate::classes::{Class, Descriptor};
 use crate::config::Station;
-use crate::evaluate::{ImageFlaw, LANE, Looked, image_flaw, look_at_images};
-use crate::flaws::{Sides, regions};
+use crate::evaluate::{ImageFlaw, LANE, Looked, image_flaws, look_at_images};
 
 /// What a person says of one flaw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,12 +120,7 @@ pub fn find_samples(
                 Looked::Seen(file, seen) => {
                     let name = file.file_name().unwrap_or_default().to_string_lossy();
                     let map = judge.judge(&seen.block);
-                    let mut flaws = Vec::new();
-                    for region in regions(&map, UNUSUAL, &Sides::ALONE) {
-                        if region.highest > 1.0 {
-                            flaws.push(image_flaw(seen, &map, &region, lane, None)?);
-                        }
-                    }
+                    let flaws = image_flaws(seen, &map, lane, None)?;
                     for (label, is_met) in labels.iter().zip(&mut is_met) {
                         if label.file == name {
                             *is_met = true;

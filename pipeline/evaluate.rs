@@ -291,11 +291,7 @@ impl SoFar {
         self.n_pixels += u64::from(frame.width()) * u64::from(frame.height());
         let map = judge.judge(&seen.block);
         let score = f64::from(map.highest());
-        let found = regions(&map, UNUSUAL, &Sides::ALONE).into_iter();
-        let flaws = found
-            .filter(|region| region.highest > 1.0)
-            .map(|region| image_flaw(seen, &map, &region, lane, head))
-            .collect::<anyhow::Result<_>>()?;
+        let flaws = image_flaws(seen, &map, lane, head)?;
         self.images.push(ImageReport {
             file: name,
             label,
@@ -323,11 +319,24 @@ impl SoFar {
     }
 }
 
-/// A region of an image that stands alone, as a flaw.
+/// The flaws of an image that stands alone.
 ///
 /// # Errors
-/// When its place is beyond what `i64` micrometres can count.
-pub(crate) fn image_flaw(
+/// When a place is beyond what `i64` micrometres can count.
+pub(crate) fn image_flaws(
+    seen: &SeenFrame,
+    map: &ScoreMap,
+    lane: &Lane,
+    head: Option<&Head>,
+) -> anyhow::Result<Vec<ImageFlaw>> {
+    regions(map, UNUSUAL, &Sides::ALONE)
+        .iter()
+        .filter(|region| region.highest > 1.0)
+        .map(|region| image_flaw(seen, map, region, lane, head))
+        .collect()
+}
+
+fn image_flaw(
     seen: &SeenFrame,
     map: &ScoreMap,
     region: &Region,
