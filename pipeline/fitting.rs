@@ -5,9 +5,9 @@
 use anyhow::{Context, ensure};
 use calibration::FlatField;
 use models::onnx::Runtime;
-use models::{Article, Scorer};
+use models::{Article, LaneColumns, Scorer};
 
-use crate::config::{Lane, Station};
+use crate::config::Station;
 use crate::tiles::{Correction, Joints};
 
 /// Difference between taught and given scale that a model bears.
@@ -39,20 +39,24 @@ pub fn correction_for(
     joints: Joints,
 ) -> anyhow::Result<Correction> {
     let passport = model.passport();
-    let flat_field: Option<FlatField> = passport
-        .lanes
-        .get(lane)
-        .and_then(|columns| columns.flat_field.clone())
-        .map(serde_json::from_value)
-        .transpose()
-        .context("the passport's flat field cannot be read")?;
+    let flat_field = passport.lanes.get(lane).map(flat_field_of).transpose();
+    let flat_field = flat_field.context("the passport's flat field cannot be read")?;
     Ok(Correction {
         channels: camera_channels(passport.channels),
-        flat_field,
+        flat_field: flat_field.flatten(),
         light: station.light,
         halo_px: passport.backbone.halo_px,
         joints,
     })
+}
+
+/// The fixed pattern that a lane was taught with.
+///
+/// # Errors
+/// When it is damaged.
+pub fn flat_field_of(columns: &LaneColumns) -> serde_json::Result<Option<FlatField>> {
+    let field = columns.flat_field.clone().map(serde_json::from_value);
+    field.transpose()
 }
 
 /// The camera's word for a passport's channels.
@@ -82,10 +86,11 @@ pub fn tell_unknown_columns(model: &Article, lane: usize, frame_width: u32) {
     }
 }
 
-/// Whether one model fits cloth seen by both lanes.
-pub fn scales_agree(one: &Lane, other: &Lane) -> bool {
-    let agree = |one: f64, other: f64| (one / other - 1.0).abs() <= SCALE_TOLERANCE;
-    agree(one.mm_per_px, other.mm_per_px) && agree(one.mm_per_line, other.mm_per_line)
+/// Whether one model fits cloth at both scales, mm per pixel across and per line along.
+pub fn scales_agree(one: [f64; 2], other: [f64; 2]) -> bool {
+    one.into_iter()
+        .zip(other)
+        .all(|(one, other)| (one / other - 1.0).abs() <= SCALE_TOLERANCE)
 }
 
 /// Refuses a scale that is not the taught one.

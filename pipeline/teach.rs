@@ -368,7 +368,10 @@ fn lanes_of(
     let first = &teaching.station.lanes[0];
     for (index, lane) in teaching.station.lanes.iter().enumerate() {
         ensure!(
-            scales_agree(first, lane),
+            scales_agree(
+                [first.mm_per_px, first.mm_per_line],
+                [lane.mm_per_px, lane.mm_per_line]
+            ),
             "found lane {} at {} x {} mm per pixel and lane 1 at {} x {}, expected one scale for all: a model is taught at one",
             index + 1,
             lane.mm_per_px,

@@ -14,7 +14,7 @@ use models::teach::{Memory, REFERENCE};
 use models::{Article, Backbone, Passport};
 
 use super::Teaching;
-use crate::fitting::scales_agree;
+use crate::fitting::{flat_field_of, scales_agree};
 
 /// What is continued.
 pub(super) struct Earlier {
@@ -69,10 +69,11 @@ impl Earlier {
         );
         let station = teaching.station;
         let lane = &station.lanes[0];
-        let mut as_taught = *lane;
-        (as_taught.mm_per_px, as_taught.mm_per_line) = (passport.mm_per_px, passport.mm_per_line);
         ensure!(
-            scales_agree(&as_taught, lane),
+            scales_agree(
+                [passport.mm_per_px, passport.mm_per_line],
+                [lane.mm_per_px, lane.mm_per_line]
+            ),
             "found cloth at {} x {} mm per pixel, expected {} x {} as it was taught before",
             lane.mm_per_px,
             lane.mm_per_line,
@@ -91,10 +92,7 @@ impl Earlier {
             memory.n_features(),
             backbone.n_features
         );
-        let flat_fields = passport.lanes.iter().map(|lane| {
-            let field = lane.flat_field.clone().map(serde_json::from_value);
-            field.transpose()
-        });
+        let flat_fields = passport.lanes.iter().map(flat_field_of);
         Ok(Self {
             flat_fields: flat_fields
                 .collect::<Result<_, _>>()
