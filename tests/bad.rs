@@ -18,7 +18,7 @@ use store::{Name, NewModel, RunState, Store};
 
 use self::recipes::{GOOD_HEIGHT, GOOD_WIDTH, RECIPES};
 use crate::pictures::write_frames;
-use crate::program::{Mill, files_in, ran};
+use crate::program::{Mill, files_in, inspecting, ran};
 use crate::texture::{TextureArticle, model_bytes, small_passport, station};
 use crate::told::inspected;
 use crate::{is_refreshing, not_run, tree};
@@ -284,15 +284,7 @@ fn an_article_that_was_never_taught_is_refused_with_those_that_were() {
 #[test]
 fn a_scale_that_was_not_taught_is_refused_with_both_scales() {
     let mill = with_model("plain");
-    let args = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        "R",
-        "--from",
-        "loom:1",
-    ];
+    let args = inspecting("R", "loom:1");
     let args = [&args[..], &["--mm-per-px", "0.5"]].concat();
     mill.run(&args)
         .refuses(&["taught at 0.2 mm per pixel", "found 0.5"]);
@@ -390,15 +382,7 @@ fn a_read_only_store_is_looked_at_and_not_written() {
         return;
     }
     assert_eq!(looked.code, 0, "{looked:?}");
-    let inspect = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        "R",
-        "--from",
-        "loom:1",
-    ];
+    let inspect = inspecting("R", "loom:1");
     on_disk(&inspect).refuses(&["selvedge.db", "read-only", "expected to write"]);
 }
 

@@ -6,7 +6,7 @@ use camera::{FlawKind, LoomSettings};
 use serde_json::Value;
 
 use crate::pictures::{images, mask, truth, write_frames};
-use crate::program::{Mill, files_in};
+use crate::program::{Mill, files_in, inspecting};
 
 /// Keys of `inspect --json` and `roll --json` that DESIGN promises.
 const ROLL_KEYS: [&str; 8] = [
@@ -71,17 +71,8 @@ fn span(flaw: &Value, key: &str) -> [f64; 2] {
 }
 
 fn inspect(mill: &Mill, roll: &str, from: &str, code: i32) -> Value {
-    let args = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        roll,
-        "--from",
-        from,
-        "--json",
-    ];
-    mill.run(&args).json(code)
+    mill.run(&[&inspecting(roll, from)[..], &["--json"]].concat())
+        .json(code)
 }
 
 #[test]
@@ -350,17 +341,8 @@ fn a_station_file_gives_scale_and_place() {
     let station =
         "name = 'table 3'\n[[lane]]\nmm_per_px = 0.2\nmm_per_line = 0.203\noffset_mm = 100.0\n";
     std::fs::write(mill.path().join("station.toml"), station).unwrap();
-    let args = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        "R",
-        "--from",
-        "loom:3",
-        "--json",
-    ];
-    let args = [&args[..], &["--station", "station.toml"]].concat();
+    let more = ["--json", "--station", "station.toml"];
+    let args = [&inspecting("R", "loom:3")[..], &more].concat();
     let ran = mill.run(&args);
     let roll = ran.json(ran.code);
     assert_eq!(roll["length_mm"], 16.0 * 256.0 * 0.203);
@@ -432,15 +414,7 @@ fn a_reader_that_goes_away_stops_nothing_and_changes_no_exit_code() {
         drop(child.stderr.take());
         child.wait().unwrap().code()
     };
-    let inspect = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        "R",
-        "--from",
-        "roll",
-    ];
+    let inspect = inspecting("R", "roll");
     assert_eq!(run(&inspect), Some(1));
     assert_eq!(run(&["roll", "R"]), Some(1));
     assert_eq!(run(&["rolls"]), Some(0));

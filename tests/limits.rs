@@ -8,7 +8,7 @@ use selvedge::limits::{Measuring, measure};
 use selvedge::tiles::{Correction, Joints};
 
 use crate::line::write;
-use crate::program::{Mill, onnx_runtime};
+use crate::program::{Mill, inspecting, onnx_runtime};
 use crate::texture::{HALO_PX, TextureArticle, clean_cloth, loom, station};
 use crate::told::inspected;
 
@@ -149,15 +149,7 @@ fn the_card_is_in_the_passport_on_show_and_in_a_roll_s_report() {
     assert_eq!(mill.models_of("plain").len(), n_models + 1);
     let shown = mill.run(&["model", "show", taught["file"].as_str().unwrap()]);
     assert!(shown.out.contains("dot, dark"), "{shown:?}");
-    let inspect = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        "R",
-        "--from",
-        "good",
-    ];
+    let inspect = inspecting("R", "good");
     let ran = mill.run(&[&inspect[..], &["--json"]].concat());
     assert_eq!(
         ran.json(ran.code)["limits"]["kinds"].as_array(),

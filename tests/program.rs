@@ -112,6 +112,19 @@ impl Mill {
     }
 }
 
+/// What inspects roll `roll` of article `plain`.
+pub(crate) fn inspecting<'a>(roll: &'a str, from: &'a str) -> [&'a str; 7] {
+    [
+        "inspect",
+        "--article",
+        "plain",
+        "--roll",
+        roll,
+        "--from",
+        from,
+    ]
+}
+
 /// ONNX Runtime, or a word that it is missing.
 pub(crate) fn onnx_runtime() -> Option<models::onnx::Runtime> {
     match models::onnx::Runtime::load() {

@@ -6,35 +6,19 @@ use std::sync::atomic::AtomicBool;
 use store::Name;
 
 use super::{enter, good_frames, inspect, with_model};
-use crate::program::{Mill, files_in};
+use crate::program::{Mill, files_in, inspecting};
 use crate::texture::{TextureArticle, station};
 
 #[test]
 fn names_that_nobody_can_see_are_refused() {
     let mill = with_model("plain");
     for roll in ["", "  ", "R\n1", "R\u{7}", "R\u{202E}1", "R\u{200B}"] {
-        let args = [
-            "inspect",
-            "--article",
-            "plain",
-            "--roll",
-            roll,
-            "--from",
-            "loom:1",
-        ];
+        let args = inspecting(roll, "loom:1");
         mill.run(&args).refuses(&["roll", "expected"]);
         mill.run(&["roll", roll]).refuses(&["expected"]);
     }
     let long = "R".repeat(101);
-    let args = [
-        "inspect",
-        "--article",
-        "plain",
-        "--roll",
-        &long,
-        "--from",
-        "loom:1",
-    ];
+    let args = inspecting(&long, "loom:1");
     mill.run(&args).refuses(&["at most 100 characters"]);
 }
 
