@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! pixels [n, c, h, w] ─▶ backbone ─▶ layers, whitened ─▶ features [n, k, h/4, w/4]
-//!                                                            └─▶ mean square ─▶ score [n, h/4, w/4]
+//!        │                                                   └─▶ mean square ─▶ score [n, h/4, w/4]
+//!        └─▶ spots ─▶ fine [n, kinds, h/4, w/4] ──────────────────────────────┘ the larger
 //! metadata: selvedge.passport, selvedge.columns, selvedge.golden (all JSON)
 //! ```
 //!
@@ -13,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Array4, Axis};
 
 use crate::backbone::BackboneFile;
 use crate::file::{digest_of, is_digest, read_file, write_durably};
@@ -22,10 +23,10 @@ use crate::onnx::graph::{Dim, Graph, int, ints};
 use crate::onnx::proto::ModelProto;
 use crate::onnx::read::{GraphError, read_model};
 use crate::onnx::{Runtime, Session};
-use crate::passport::{Channels, PASSPORT_KEY, Passport};
+use crate::passport::{Channels, Judgement, PASSPORT_KEY, Passport};
 use crate::pattern::{PATTERN_KEY, Pattern, read_patterns, stored_patterns};
 use crate::teach::Whitener;
-use crate::{Judge, ModelError, Scorer};
+use crate::{Judge, ModelError, Scorer, spots};
 
 /// A taught model, checked and ready to be put to work.
 #[derive(Clone, Debug)]
@@ -171,7 +172,14 @@ impl Article {
                 )));
             }
             let judgement = &self.passport.judgement;
-            let score = taught_score(&features, judgement.taught_scale);
+            if features.n_fine() != judgement.spots.len() {
+                return Err(bad(format!(
+                    "found {} kinds of spots from the network, expected {}",
+                    features.n_fine(),
+                    judgement.spots.len()
+                )));
+            }
+            let score = taught_score(&features, judgement);
             golden.compare(index, score.view(), judgement)?;
         }
         Ok(ArticleScorer::of(session, n_planes, n_features))
@@ -225,7 +233,7 @@ impl Scorer for ArticleScorer {
 pub fn write_article(
     folder: &Path,
     backbone: &BackboneFile,
-    whitener: &Whitener,
+    (whitener, filters): (&Whitener, &[Array2<f32>]),
     passport: &Passport,
     patterns: &[Pattern],
     tiles: &[Array3<f32>],
@@ -236,7 +244,7 @@ pub fn write_article(
         reason,
     })?;
     let mut golden = golden_tiles(tiles, passport.channels)?;
-    let mut model = compose(backbone, whitener, passport)?;
+    let mut model = compose(backbone, (whitener, filters), passport)?;
     let mut session = Session::new(runtime, &model.to_bytes())?;
     for tile in &mut golden {
         if let Some(pixels) = tile.tile() {
@@ -290,7 +298,7 @@ fn golden_tiles(tiles: &[Array3<f32>], channels: Channels) -> Result<Vec<GoldenT
 
 fn compose(
     backbone: &BackboneFile,
-    whitener: &Whitener,
+    (whitener, filters): (&Whitener, &[Array2<f32>]),
     passport: &Passport,
 ) -> Result<ModelProto, ModelError> {
     let mut graph = backbone.whitened(passport.channels, whitener)?;
@@ -302,20 +310,40 @@ fn compose(
         &["score.squares"],
         Vec::new(),
     );
-    let reduce = vec![ints("axes", &[1]), int("keepdims", 0)];
+    let over_planes = |keep| vec![ints("axes", &[1]), int("keepdims", keep)];
     graph.node(
         "score.mean",
         "ReduceMean",
         &["score.squares"],
         &["score.mean"],
-        reduce,
+        over_planes(1),
     );
     graph.node(
-        "score",
+        "score.features",
         "Mul",
         &["score.mean", &scale],
-        &["score"],
+        &["score.features"],
         Vec::new(),
+    );
+    let mut parts = vec!["score.features"];
+    if !filters.is_empty() {
+        spots::put(&mut graph, "pixels", passport.channels.n_planes(), filters);
+        let scales: Vec<f32> = spot_scales(&passport.judgement).collect();
+        let scales = Array4::from_shape_vec((1, scales.len(), 1, 1), scales)
+            .map_err(|error| backbone.bad(&error))?;
+        let scales = graph.constant("score.spots.scales", scales.view());
+        let inputs = [spots::FINE, &scales];
+        graph.node("score.spots", "Mul", &inputs, &["score.spots"], Vec::new());
+        parts.push("score.spots");
+    }
+    let by_planes = vec![int("axis", 1)];
+    graph.node("score.parts", "Concat", &parts, &["score.parts"], by_planes);
+    graph.node(
+        "score",
+        "ReduceMax",
+        &["score.parts"],
+        &["score"],
+        over_planes(0),
     );
     graph.output(
         "score",
@@ -325,22 +353,45 @@ fn compose(
     graph.into_model().map_err(|error| backbone.bad(&error))
 }
 
-/// What the file's output `score` is: mean square of whitened features over the taught scale.
-fn taught_score(features: &crate::Features, taught_scale: f32) -> Array2<f32> {
-    let features = features.view();
-    let n_features = features.len_of(Axis(0)) as f32;
-    let sums = features.map_axis(Axis(0), |cell| {
-        cell.iter().map(|value| value * value).sum::<f32>()
-    });
-    sums / n_features / taught_scale
+/// What brings each kind of spot to the unit of the file's output `score`.
+fn spot_scales(judgement: &Judgement) -> impl Iterator<Item = f32> {
+    let threshold = judgement.threshold / judgement.taught_scale;
+    judgement
+        .spots
+        .iter()
+        .map(move |spot| threshold / spot.threshold)
 }
 
-/// The network of `model` with the output `features` alone.
+/// What the file's output `score` is: mean square of whitened features over the taught scale, or
+/// more where a spot is nearer to its threshold.
+fn taught_score(features: &crate::Features, judgement: &Judgement) -> Array2<f32> {
+    let values = features.view();
+    let n_features = values.len_of(Axis(0)) as f32;
+    let sums = values.map_axis(Axis(0), |cell| {
+        cell.iter().map(|value| value * value).sum::<f32>()
+    });
+    let mut score = sums / n_features / judgement.taught_scale;
+    for (n, scale) in spot_scales(judgement).enumerate() {
+        score.zip_mut_with(&features.fine(n), |score, spot| {
+            *score = score.max(spot * scale);
+        });
+    }
+    score
+}
+
+/// The network of `model` with the outputs that the line takes alone.
 fn working_part(model: ModelProto) -> Result<Vec<u8>, GraphError> {
+    let outputs = model.graph.iter().flat_map(|graph| &graph.output);
+    let has_fine = outputs
+        .filter_map(|output| output.name.as_deref())
+        .any(|name| name == spots::FINE);
     let mut graph = Graph::of(model)?;
     graph.clear_outputs();
-    let [n, rows, cols] = ["n", "h/4", "w/4"].map(Dim::Named);
-    graph.output("features", &[n, Dim::Named("k"), rows, cols]);
+    let named = |kinds| ["n", kinds, "h/4", "w/4"].map(Dim::Named);
+    graph.output("features", &named("k"));
+    if has_fine {
+        graph.output(spots::FINE, &named("kinds"));
+    }
     graph.prune();
     Ok(graph.into_model()?.to_bytes())
 }

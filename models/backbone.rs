@@ -12,7 +12,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array1, Array4, ArrayD, Axis, Ix1, Ix4, s};
+use ndarray::{Array1, Array2, Array4, ArrayD, Axis, Ix1, Ix4, s};
 
 use crate::article::ArticleScorer;
 use crate::file::{digest_of, read_file};
@@ -23,7 +23,7 @@ use crate::onnx::read::{initializer, read_model};
 use crate::onnx::{Runtime, Session};
 use crate::passport::{Backbone, Channels};
 use crate::teach::Whitener;
-use crate::{CELL_PX, ModelError};
+use crate::{CELL_PX, ModelError, spots};
 
 /// Level that stands for the cloth's usual brightness when the network sees it. Its training
 /// pictures had 127 in the middle; cloth at 120 leaves room for highlights.
@@ -73,7 +73,8 @@ impl BackboneFile {
         })
     }
 
-    /// A session that gives raw features: what there is before anything was taught.
+    /// A session that gives raw features: what there is before anything was taught. Beside them it
+    /// gives texels, or what `filters` find.
     ///
     /// # Errors
     /// [`ModelError::BadBackbone`] when a layer is missing, or what ONNX Runtime said.
@@ -81,6 +82,7 @@ impl BackboneFile {
         &self,
         runtime: &Runtime,
         channels: Channels,
+        filters: &[Array2<f32>],
     ) -> Result<ArticleScorer, ModelError> {
         let mut graph = self.evened(channels)?;
         let mut n_features = 0;
@@ -93,6 +95,7 @@ impl BackboneFile {
         let axis = vec![int("axis", 1)];
         graph.node("features", "Concat", &inputs, &["features"], axis);
         graph.output("features", &grid(n_features));
+        spots::put(&mut graph, "pixels", channels.n_planes(), filters);
         graph.prune();
         let model = graph.into_model().map_err(|error| self.bad(&error))?;
         Ok(ArticleScorer::of(
@@ -369,7 +372,7 @@ mod tests {
             };
             for channels in [Channels::Grey, Channels::Rgb] {
                 let tile = tile(channels.n_planes());
-                let mut raw = backbone.raw_scorer(&runtime, channels).unwrap();
+                let mut raw = backbone.raw_scorer(&runtime, channels, &[]).unwrap();
                 let n = raw.n_features();
                 let whitener = Whitener {
                     matrix: Array2::from_shape_fn((n, n), |(row, col)| {
@@ -412,7 +415,7 @@ mod tests {
             let plane = grey.index_axis(Axis(0), 0);
             let rgb = ndarray::stack![Axis(0), plane, plane, plane];
             let features = |channels, tile: &Array3<f32>| {
-                let mut scorer = backbone.raw_scorer(&runtime, channels).unwrap();
+                let mut scorer = backbone.raw_scorer(&runtime, channels, &[]).unwrap();
                 let features = scorer.features(tile.view()).unwrap();
                 features.view().to_owned()
             };

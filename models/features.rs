@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, Array3, ArrayView3};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
 /// Columns of a band: wide enough for a steady energy, narrow enough that a flaw fills few.
 pub(crate) const BAND: usize = 16;
@@ -24,6 +24,7 @@ const ROW_STEP: usize = 8;
 pub struct Features {
     shape: [usize; 3],
     values: Box<dyn AsRef<[f32]> + Send>,
+    fine: Option<Box<Features>>,
 }
 
 impl Features {
@@ -31,7 +32,20 @@ impl Features {
     /// does not hold exactly `shape`.
     pub fn new(shape: [usize; 3], values: Box<dyn AsRef<[f32]> + Send>) -> Option<Self> {
         let expected = shape.iter().product::<usize>();
-        ((*values).as_ref().len() == expected).then_some(Self { shape, values })
+        ((*values).as_ref().len() == expected).then_some(Self {
+            shape,
+            values,
+            fine: None,
+        })
+    }
+
+    /// The same with what a tile shows that is finer than features: at teaching the texels of each
+    /// cell, later how much each kind of spot stands out. Gives `None` when `fine` has other cells.
+    pub fn with_fine(self, fine: Features) -> Option<Self> {
+        (fine.shape[1..] == self.shape[1..]).then_some(Self {
+            fine: Some(Box::new(fine)),
+            ..self
+        })
     }
 
     /// Takes features over from an array.
@@ -47,6 +61,7 @@ impl Features {
         Self {
             shape: [k, rows, cols],
             values: Box::new(values),
+            fine: None,
         }
     }
 
@@ -60,6 +75,24 @@ impl Features {
     pub(crate) fn plane(&self, k: usize) -> &[f32] {
         let size = self.shape[1] * self.shape[2];
         &(*self.values).as_ref()[k * size..(k + 1) * size]
+    }
+
+    /// Kinds of what is finer than features.
+    pub fn n_fine(&self) -> usize {
+        self.fine.as_ref().map_or(0, |fine| fine.shape[0])
+    }
+
+    /// One of them, `[rows, cols]`.
+    ///
+    /// # Panics
+    /// When there are not as many.
+    pub fn fine(&self, n: usize) -> ArrayView2<'_, f32> {
+        let fine = self
+            .fine
+            .as_ref()
+            .expect("the caller asks for what there is");
+        ArrayView2::from_shape((fine.shape[1], fine.shape[2]), fine.plane(n))
+            .expect("a plane has as many values as cells")
     }
 
     /// `[k, rows, cols]`.

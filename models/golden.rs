@@ -179,6 +179,7 @@ mod tests {
             right: Vec::new(),
             mirror: Vec::new(),
             taught_scale,
+            spots: Vec::new(),
         }
     }
 

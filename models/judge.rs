@@ -15,6 +15,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::columns::Usual;
 use crate::features::{Block, Rim};
+use crate::level;
 use crate::passport::{Judgement, ReferenceSettings};
 use crate::pattern::Pattern;
 use crate::reference::{Grown, Reference, UnusualCell, Window};
@@ -109,12 +110,21 @@ impl Judge {
         if let Some(missing) = &missing {
             make_usual(&mut distances, missing, block, &self.usual);
         }
+        let median = level::median(block, &distances);
+        level::take_off(&mut distances, median, self.judgement.usual_elsewhere);
         let mut scores = even(&distances, block, self.judgement.smooth_cells, &self.usual);
-        relate_to_rims(&mut scores, block, &self.judgement);
+        let Judgement {
+            left,
+            right,
+            mirror,
+            ..
+        } = &self.judgement;
+        relate_to_rims(&mut scores, block, [left, right, mirror]);
         scores.mapv_inplace(|score| score / self.judgement.threshold);
         if reference.is_known.contains(&true) {
             raise_lines(&mut scores, &reference, self.judgement.line_threshold);
         }
+        raise_spots(&mut scores, block, &self.judgement);
         if let Some(missing) = missing {
             let missing = missing.slice(ndarray::s![distances.own_rows(), ..]);
             scores.zip_mut_with(&missing, |score, is_missing| {
@@ -193,6 +203,46 @@ fn raise_lines(scores: &mut Array2<f32>, reference: &Reference, threshold: Optio
             *score = score.max((line * by_far).min(*far));
         });
     }
+}
+
+/// How steeply the score of a spot rises to its threshold. Squares of a filter's responses are spread
+/// more evenly than distances of features, which have what is usual taken off; below the threshold
+/// they would cover these (on three plain weaves the pixels' AUROC was 0.945 with 1, 0.961 with 2 and
+/// 3).
+const SPOT_POWER: i32 = 2;
+
+/// Raises the scores of cells in which a spot stands out.
+fn raise_spots(scores: &mut Array2<f32>, block: &Block, judgement: &Judgement) {
+    for (n, spot) in judgement.spots.iter().enumerate() {
+        let mut found = spot_map(block, n);
+        relate_to_rims(&mut found, block, [&spot.left, &spot.right, &spot.mirror]);
+        scores.zip_mut_with(&found, |score, found| {
+            *score = score.max(spot_score(*found, spot.threshold));
+        });
+    }
+}
+
+/// The score of a spot that is found; 1.0 is the threshold.
+pub(crate) fn spot_score(found: f32, threshold: f32) -> f32 {
+    (found / threshold).powi(SPOT_POWER)
+}
+
+/// How much the `n`th of what is finer than features stands out, for each judged cell that a patch
+/// keeps; zero elsewhere, and where patches do not tell.
+pub(crate) fn spot_map(block: &Block, n: usize) -> Array2<f32> {
+    let mut map = Array2::zeros((block.rows, block.cols));
+    for patch in block
+        .patches
+        .iter()
+        .filter(|patch| n < patch.features.n_fine())
+    {
+        let (in_patch, in_block) = patch.columns(&block.judged);
+        let rows = patch.row..patch.row + patch.kept.rows.len();
+        let fine = patch.features.fine(n);
+        let kept = fine.slice(ndarray::s![patch.kept.rows.clone(), in_patch]);
+        map.slice_mut(ndarray::s![rows, in_block]).assign(&kept);
+    }
+    map
 }
 
 /// The window of `settings` in rows of cells.
@@ -293,12 +343,16 @@ fn smoothed_along(values: &Array2<f32>, half: &[f32]) -> Array2<f32> {
 }
 
 /// Divides scores near rims by how much larger they usually are there.
-pub(crate) fn relate_to_rims(scores: &mut Array2<f32>, block: &Block, judgement: &Judgement) {
+pub(crate) fn relate_to_rims(
+    scores: &mut Array2<f32>,
+    block: &Block,
+    [left, right, mirror]: [&[f32]; 3],
+) {
     let (rows, judged) = (block.rows, &block.judged);
-    let left = side_profile(block.left, &judgement.left, &judgement.mirror);
-    let right = side_profile(block.right, &judgement.right, &judgement.mirror);
-    let above = side_profile(block.above, &[], &judgement.mirror);
-    let below = side_profile(block.below, &[], &judgement.mirror);
+    let left = side_profile(block.left, left, mirror);
+    let right = side_profile(block.right, right, mirror);
+    let above = side_profile(block.above, &[], mirror);
+    let below = side_profile(block.below, &[], mirror);
     let at = |profile: &[f32], distance: usize| profile.get(distance).copied().unwrap_or(1.0);
     let reach = left.len().max(right.len()).min(judged.len());
     for row in 0..rows {

@@ -20,6 +20,7 @@ mod features;
 mod file;
 mod golden;
 mod judge;
+mod level;
 mod likeness;
 mod limits;
 mod mode;
@@ -28,6 +29,7 @@ mod pattern;
 mod quantile;
 mod reference;
 mod smoothing;
+mod spots;
 pub mod teach;
 mod texture;
 mod threshold;
@@ -47,7 +49,7 @@ pub use limits::{DetectionLimit, Limits};
 pub use mode::Mode;
 pub use passport::{
     Backbone, Channels, Evidence, Judgement, Method, PASSPORT_FORMAT, Passport, ReferenceSettings,
-    StartThreshold, Taught,
+    Spot, StartThreshold, Taught,
 };
 pub use pattern::{Pattern, stored_patterns};
 pub use texture::Texture;

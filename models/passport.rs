@@ -28,6 +28,8 @@ pub const PASSPORT_FORMAT: u32 = 3;
 /// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
 /// metres, a smoothing over sixteen cells, rims of 64 cells.
 const LONGEST_WINDOW: f64 = 10_000.0;
+/// Kinds of spots that a model may look for.
+const MAX_SPOTS: usize = 16;
 const MAX_SMOOTH_CELLS: f64 = 16.0;
 const MAX_RIM_CELLS: usize = 64;
 const MAX_START_ROWS: usize = 65_536 / crate::CELL_PX;
@@ -238,6 +240,34 @@ pub struct Judgement {
     pub mirror: Vec<f32>,
     /// Mean distance from the taught reference alone that the file's own output calls 1.0.
     pub taught_scale: f32,
+    /// The spots that are looked for beside, in the order of the output `fine`.
+    pub spots: Vec<Spot>,
+}
+
+/// How much a kind of spot may stand out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spot {
+    /// Standard deviation of the spot, in pixels.
+    pub sigma_px: f32,
+    /// Squared response at which a cell is flagged, in variances of good cloth.
+    pub threshold: f32,
+    /// How much larger responses usually are near a left selvedge, from the edge inwards.
+    pub left: Vec<f32>,
+    /// The same near a right selvedge.
+    pub right: Vec<f32>,
+    /// The same where the picture ends and the network saw a mirror image.
+    pub mirror: Vec<f32>,
+}
+
+impl Spot {
+    fn check(&self) -> Result<(), String> {
+        positive("judgement.spots.sigma_px", f64::from(self.sigma_px))?;
+        positive("judgement.spots.threshold", f64::from(self.threshold))?;
+        all_between("judgement.spots.left", &self.left, MAX_RIM_CELLS, 1.0)?;
+        all_between("judgement.spots.right", &self.right, MAX_RIM_CELLS, 1.0)?;
+        all_between("judgement.spots.mirror", &self.mirror, MAX_RIM_CELLS, 1.0)
+    }
 }
 
 /// How far a column may be from its taught pattern where it has no past.
@@ -286,7 +316,14 @@ impl Judgement {
         all_between("judgement.left", &self.left, MAX_RIM_CELLS, 1.0)?;
         all_between("judgement.right", &self.right, MAX_RIM_CELLS, 1.0)?;
         all_between("judgement.mirror", &self.mirror, MAX_RIM_CELLS, 1.0)?;
-        positive("judgement.taught_scale", f64::from(self.taught_scale))
+        positive("judgement.taught_scale", f64::from(self.taught_scale))?;
+        if self.spots.len() > MAX_SPOTS {
+            return Err(format!(
+                "found {} kinds of judgement.spots, expected at most {MAX_SPOTS}",
+                self.spots.len()
+            ));
+        }
+        self.spots.iter().try_for_each(Spot::check)
     }
 }
 

@@ -262,6 +262,7 @@ fn add_squares<const N: usize>(to: &mut [f32], lanes: &[Lane<'_>; N]) {
 }
 
 /// A map of a block's cells with a few more rows at its joined rims.
+#[derive(Clone)]
 pub(crate) struct Grown {
     /// `[above + rows + below, cols]`.
     pub(crate) values: Array2<f32>,

@@ -31,7 +31,7 @@ use models::{
     Article, Backbone, BackboneFile, Channels, FalseAlarms, LaneColumns, PASSPORT_FORMAT, Passport,
     Scorer, Taught, write_article,
 };
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
 use crate::config::{Lane, Station};
 use crate::fitting::{model_channels, scales_agree, scorers_of};
@@ -164,9 +164,11 @@ fn teach_after(
             }
             Ok(())
         };
-        pass(teaching, &lanes, Pass::Learn, progress, &mut learn)?;
+        pass(teaching, &lanes, (Pass::Learn, &[]), progress, &mut learn)?;
 
-        let mut rehearsal = Rehearsal::new(teacher.whitening()?, mm_per_row);
+        let whitening = teacher.whitening()?;
+        let filters = whitening.held_out_filters();
+        let mut rehearsal = Rehearsal::new(whitening, mm_per_row);
         let mut golden = Golden::new(seen.learned.len() as u64);
         let mut rehearse = |lane, ordered| {
             if let Ordered::Frame(frame) = ordered
@@ -177,7 +179,8 @@ fn teach_after(
             }
             Ok(())
         };
-        pass(teaching, &lanes, Pass::Rehearse, progress, &mut rehearse)?;
+        let which = (Pass::Rehearse, filters.as_slice());
+        pass(teaching, &lanes, which, progress, &mut rehearse)?;
         if rehearsal.wants_again() {
             let mut measure = |lane, ordered| {
                 if let Ordered::Frame(frame) = ordered
@@ -187,7 +190,8 @@ fn teach_after(
                 }
                 Ok(())
             };
-            pass(teaching, &lanes, Pass::Measure, progress, &mut measure)?;
+            let which = (Pass::Measure, filters.as_slice());
+            pass(teaching, &lanes, which, progress, &mut measure)?;
         }
         if !left_out.add(&rehearsal.outliers()?, &seen.learned)? {
             break (rehearsal, seen, golden);
@@ -229,7 +233,7 @@ fn teach_after(
     let article = write_article(
         folder,
         teaching.backbone,
-        &lesson.whitener,
+        (&lesson.whitener, &lesson.filters),
         &passport,
         &lesson.patterns,
         &golden.tiles,
@@ -429,7 +433,7 @@ fn open(teaching: &Teaching<'_>, lane: usize) -> anyhow::Result<Box<dyn Source>>
 fn pass(
     teaching: &Teaching<'_>,
     lanes: &Lanes,
-    which: Pass,
+    (which, filters): (Pass, &[Array2<f32>]),
     progress: &mut dyn FnMut(Pass, Option<u64>),
     each: &mut dyn FnMut(usize, Ordered) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -438,9 +442,10 @@ fn pass(
         let n_frames = source.description().n_frames;
         let scorers = (0..teaching.n_workers)
             .map(|_| {
-                let scorer = teaching
-                    .backbone
-                    .raw_scorer(teaching.runtime, lanes.channels)?;
+                let scorer =
+                    teaching
+                        .backbone
+                        .raw_scorer(teaching.runtime, lanes.channels, filters)?;
                 Ok(Box::new(scorer) as Box<dyn Scorer>)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;

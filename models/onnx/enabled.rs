@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{Array2, ArrayView3, ArrayView4, Axis};
 use ort::environment::Environment;
+use ort::session::SessionOutputs;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynValue, Tensor, TensorRef};
 
@@ -113,23 +114,24 @@ impl Session {
         Ok(Self { session })
     }
 
-    /// The output `features` of one tile, left in ONNX Runtime's own memory.
+    /// The output `features` of one tile, and `fine` where the model has it, left in ONNX Runtime's
+    /// own memory.
     ///
     /// # Errors
     /// [`ModelError::WrongTile`] when sides are no multiples of [`TILE_STEP_PX`];
     /// [`ModelError::Inference`] with ONNX Runtime's message.
     pub fn features(&mut self, tile: ArrayView3<'_, f32>) -> Result<Features, ModelError> {
-        let value = self.run(tile, "features")?;
-        let values: Tensor<f32> = value
-            .downcast()
-            .map_err(|error| refused("gave features of another type", &error))?;
-        let shape = values.shape().to_vec();
-        let [1, k, rows, cols] = shape[..] else {
-            return Err(unexpected("features", &shape));
-        };
-        let shape = [k as usize, rows as usize, cols as usize];
-        Features::new(shape, Box::new(Held(values)))
-            .ok_or_else(|| unexpected("features", &shape.map(|side| side as i64)))
+        let has_fine = self.has_output("fine");
+        let mut outputs = self.run(tile)?;
+        let features = held(take(&mut outputs, "features")?, "features")?;
+        if !has_fine {
+            return Ok(features);
+        }
+        let fine = held(take(&mut outputs, "fine")?, "fine")?;
+        let shape = fine.shape().map(|side| side as i64);
+        features
+            .with_fine(fine)
+            .ok_or_else(|| unexpected("fine", &shape))
     }
 
     /// The output `score` of one tile.
@@ -137,7 +139,7 @@ impl Session {
     /// # Errors
     /// As for [`Session::features`].
     pub fn score(&mut self, tile: ArrayView3<'_, f32>) -> Result<Array2<f32>, ModelError> {
-        let value = self.run(tile, "score")?;
+        let value = take(&mut self.run(tile)?, "score")?;
         let score = value
             .try_extract_array::<f32>()
             .map_err(|error| refused("gave a score of another type", &error))?;
@@ -149,7 +151,12 @@ impl Session {
             .map_err(|_| unexpected("score", &shape))
     }
 
-    fn run(&mut self, tile: ArrayView3<'_, f32>, output: &str) -> Result<DynValue, ModelError> {
+    fn has_output(&self, name: &str) -> bool {
+        let mut outputs = self.session.outputs().iter();
+        outputs.any(|output| output.name() == name)
+    }
+
+    fn run(&mut self, tile: ArrayView3<'_, f32>) -> Result<SessionOutputs<'_>, ModelError> {
         let (_, height, width) = tile.dim();
         if height % TILE_STEP_PX != 0 || width % TILE_STEP_PX != 0 || height * width == 0 {
             return Err(ModelError::WrongTile {
@@ -160,15 +167,31 @@ impl Session {
         let batch: ArrayView4<'_, f32> = tile.insert_axis(Axis(0));
         let input = TensorRef::from_array_view(batch)
             .map_err(|error| refused("refused the tile", &error))?;
-        let mut outputs = self
-            .session
+        self.session
             .run(ort::inputs!["pixels" => input])
-            .map_err(|error| refused("could not run the model", &error))?;
-        outputs.remove(output).ok_or_else(|| ModelError::Inference {
-            doing: "ran the model",
-            reason: format!("found no output {output:?}"),
-        })
+            .map_err(|error| refused("could not run the model", &error))
     }
+}
+
+fn take(outputs: &mut SessionOutputs<'_>, name: &str) -> Result<DynValue, ModelError> {
+    outputs.remove(name).ok_or_else(|| ModelError::Inference {
+        doing: "ran the model",
+        reason: format!("found no output {name:?}"),
+    })
+}
+
+/// Planes of one tile, where ONNX Runtime put them.
+fn held(value: DynValue, name: &str) -> Result<Features, ModelError> {
+    let values: Tensor<f32> = value
+        .downcast()
+        .map_err(|error| refused("gave an output of another type", &error))?;
+    let shape = values.shape().to_vec();
+    let [1, k, rows, cols] = shape[..] else {
+        return Err(unexpected(name, &shape));
+    };
+    let shape = [k as usize, rows as usize, cols as usize];
+    Features::new(shape, Box::new(Held(values)))
+        .ok_or_else(|| unexpected(name, &shape.map(|side| side as i64)))
 }
 
 fn build(runtime: &Runtime, model: &[u8]) -> ort::Result<ort::session::Session> {

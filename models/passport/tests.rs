@@ -31,6 +31,9 @@ fn sound() -> Value {
             "smooth_cells": 1.0,
             "usual_elsewhere": 1.0, "left": [1.5, 1.0], "right": [1.0], "mirror": [],
             "taught_scale": 3.0,
+            "spots": [
+                {"sigma_px": 2.0, "threshold": 40.0, "left": [2.0], "right": [], "mirror": []},
+            ],
         },
         "evidence": {
             "method": "peaks_over_threshold", "asked_per_100_m2": 2.0, "set_per_100_m2": 20.0,
@@ -140,6 +143,16 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "/judgement/mirror",
             json!(vec![1.0; 65]),
             "expected at most 64",
+        ),
+        (
+            "/judgement/spots/0/threshold",
+            json!(0.0),
+            "judgement.spots.threshold = 0",
+        ),
+        (
+            "/judgement/spots/0/left/0",
+            json!(0.5),
+            "judgement.spots.left",
         ),
         (
             "/judgement/taught_scale",

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::N_FOLDS;
+use super::grain::Grain;
 use super::rims::{Histogram, Rims};
 use super::spread::{Learned, Moments};
 use super::usual::{MOST_KEPT, Medians};
@@ -61,6 +62,8 @@ pub(super) struct Rehearsed {
     /// Per lane, an even choice of blocks.
     pub(super) medians: Vec<Vec<Medians>>,
     pub(super) rims: Rims,
+    /// One per kind of spot.
+    pub(super) spots: Vec<Spots>,
     /// How far single places are.
     pub(super) places: Peaks,
     /// How far lines are.
@@ -75,6 +78,13 @@ pub(super) struct Rehearsed {
     pub(super) characters: Vec<Character>,
 }
 
+/// How much a kind of spot stands out of good cloth.
+#[derive(Clone, Default)]
+pub(super) struct Spots {
+    pub(super) rims: Rims,
+    pub(super) peaks: Peaks,
+}
+
 impl Default for Rehearsed {
     fn default() -> Self {
         Self {
@@ -83,6 +93,7 @@ impl Default for Rehearsed {
             least_rows: usize::MAX,
             medians: Vec::new(),
             rims: Rims::default(),
+            spots: Vec::new(),
             places: Peaks::default(),
             lines: Peaks::default(),
             starts: Peaks::default(),
@@ -136,6 +147,8 @@ struct Facts {
     n_places: usize,
     n_lines: usize,
     n_start_peaks: usize,
+    /// One per kind of spot.
+    n_spot_peaks: Vec<usize>,
     n_taught: usize,
     /// Blocks of which it is known what they look like.
     n_characters: usize,
@@ -200,6 +213,7 @@ impl Memory {
             numbers.extend(&fold.sum);
             numbers.extend(&fold.outer);
         }
+        numbers.extend(learned.grains.iter().flat_map(Grain::numbers));
         let mut columns = Vec::new();
         for lane in &learned.columns {
             let (sums, n_rows) = (lane.sums(), lane.n_rows());
@@ -215,10 +229,15 @@ impl Memory {
             let values = of_lane.iter().flat_map(|medians| &medians.values);
             numbers.extend(values.map(|value| f64::from(*value)));
         }
-        let histograms = rehearsed.rims.histograms();
+        let of_spots = rehearsed.spots.iter();
+        let mut histograms = rehearsed.rims.histograms();
+        histograms.extend(of_spots.clone().flat_map(|spots| spots.rims.histograms()));
         let rims = histograms.iter().map(|rim| rim.counts.len()).collect();
         numbers.extend(histograms.iter().flat_map(|rim| &rim.counts));
-        let peaks = [&rehearsed.places, &rehearsed.lines, &rehearsed.starts].map(Peaks::sorted);
+        let mut peaks = [&rehearsed.places, &rehearsed.lines, &rehearsed.starts]
+            .map(Peaks::sorted)
+            .to_vec();
+        peaks.extend(of_spots.map(|spots| spots.peaks.sorted()));
         for peak in peaks.iter().flatten() {
             let place = [peak.block, peak.row, peak.col].map(|value| value as f64);
             numbers.push(f64::from(peak.score));
@@ -244,6 +263,7 @@ impl Memory {
             n_places: peaks[0].len(),
             n_lines: peaks[1].len(),
             n_start_peaks: peaks[2].len(),
+            n_spot_peaks: peaks[3..].iter().map(Vec::len).collect(),
             n_taught: rehearsed.taught.len(),
             n_characters: rehearsed.characters.len(),
         })?;
@@ -308,6 +328,8 @@ impl Facts {
         ];
         let largest = sizes
             .into_iter()
+            .chain([self.n_spot_peaks.len()])
+            .chain(self.n_spot_peaks.iter().copied())
             .chain(cols)
             .chain(medians.map(|(cols, start, n)| (*cols).max(start.saturating_add(*n))))
             .max();
@@ -333,6 +355,11 @@ impl Facts {
                 outer: matrix((k, k), numbers.take(k * k)?)?,
             });
         }
+        let mut grains = Vec::new();
+        for _ in 0..self.n_folds {
+            let grain = Grain::of_numbers(numbers.take(Grain::N_NUMBERS)?);
+            grains.push(grain.ok_or("found a grain of too few numbers")?);
+        }
         let mut columns = Vec::new();
         for (cols, n_rows) in &self.columns {
             let sums = if *cols == 0 {
@@ -356,12 +383,19 @@ impl Facts {
             medians.push(read);
         }
         let mut rims = Rims::default();
-        let expected = rims.histograms().len();
+        let mut spots = vec![Spots::default(); self.n_spot_peaks.len()];
+        let mut histograms = rims.histograms_mut();
+        histograms.extend(
+            spots
+                .iter_mut()
+                .flat_map(|spots| spots.rims.histograms_mut()),
+        );
+        let expected = histograms.len();
         if self.rims.len() != expected {
             let found = self.rims.len();
             return Err(format!("found {found} histograms, expected {expected}"));
         }
-        for (rim, n) in rims.histograms_mut().into_iter().zip(&self.rims) {
+        for (rim, n) in histograms.into_iter().zip(&self.rims) {
             *rim = Histogram {
                 counts: numbers.take(*n)?,
             };
@@ -369,15 +403,22 @@ impl Facts {
                 return Err(format!("found a histogram of {n} steps that cannot be one"));
             }
         }
+        let places = numbers.take_peaks(self.n_places)?;
+        let lines = numbers.take_peaks(self.n_lines)?;
+        let starts = numbers.take_peaks(self.n_start_peaks)?;
+        for (spots, n) in spots.iter_mut().zip(&self.n_spot_peaks) {
+            spots.peaks = numbers.take_peaks(*n)?;
+        }
         let rehearsed = Rehearsed {
             n_blocks: self.n_rehearsed,
             n_known: self.n_known,
             least_rows: self.least_rows,
             medians,
             rims,
-            places: numbers.take_peaks(self.n_places)?,
-            lines: numbers.take_peaks(self.n_lines)?,
-            starts: numbers.take_peaks(self.n_start_peaks)?,
+            spots,
+            places,
+            lines,
+            starts,
             n_starts: self.n_starts,
             taught: numbers.take_f32(self.n_taught)?,
             characters: (0..self.n_characters)
@@ -387,6 +428,7 @@ impl Facts {
         Ok(Memory {
             learned: Learned {
                 folds,
+                grains,
                 columns,
                 n_blocks: self.n_blocks,
                 n_before: 0,

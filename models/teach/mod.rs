@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Features are raw here: whitening is what is being found. The first pass gathers, per fold,
-//! how features spread around their column's reference; the second judges every block by the
-//! spread of the other folds, because a block that was fitted looks better than it is. Memory
+//! how features spread around their column's reference, and how texels vary together; the second
+//! judges every block by the spread of the other folds, because a block that was fitted looks better than it is. Memory
 //! does not grow with the cloth but for a few numbers per block: the first pass holds a few
 //! matrices, the second at most so many maps; see [`Rehearsal::wants_again`].
 
+mod grain;
 mod memory;
 mod outliers;
 mod rehearsal;

@@ -107,12 +107,7 @@ pub(super) fn outliers(
         }
     }
     found.sort_by_key(|outlier| outlier.block);
-    if found.len() as f64 > MOST_LEFT_OUT * blocks.len() as f64 {
-        return Err(ModelError::NotGoodCloth {
-            found: found.len(),
-            n_blocks: blocks.len(),
-        });
-    }
+    too_many(found.len(), blocks.len())?;
     Ok(found
         .into_iter()
         .map(|outlier| Outlier {
@@ -120,6 +115,14 @@ pub(super) fn outliers(
             ..outlier
         })
         .collect())
+}
+
+/// Refuses cloth of which more than [`MOST_LEFT_OUT`] would be left out.
+pub(super) fn too_many(found: usize, n_blocks: usize) -> Result<(), ModelError> {
+    if found as f64 > MOST_LEFT_OUT * n_blocks as f64 {
+        return Err(ModelError::NotGoodCloth { found, n_blocks });
+    }
+    Ok(())
 }
 
 /// Blocks that score high everywhere.

@@ -12,30 +12,38 @@
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::FEWEST_BLOCKS;
-use super::memory::{Memory, Rehearsed};
-use super::outliers::{Outlier, Summary, outliers};
+use super::memory::{Memory, Rehearsed, Spots};
+use super::outliers::{Outlier, Summary, outliers, too_many};
 use super::spread::{Whitener, Whitening, windows};
 use super::usual::{Chosen, Medians, usual_distances};
 use crate::ModelError;
 use crate::columns::Usual;
 use crate::features::Block;
-use crate::judge::{along_lines, even, relate_to_rims};
+use crate::judge::{along_lines, even, relate_to_rims, spot_map, spot_score};
+use crate::level;
 use crate::likeness::{Character, Likeness};
-use crate::passport::{Evidence, Judgement, StartThreshold};
+use crate::passport::{Evidence, Judgement, Spot, StartThreshold};
 use crate::pattern::{Against, Pattern};
 use crate::quantile::quantile;
 use crate::reference::{Grown, Reference, Window, without_rims};
-use crate::threshold::{Allowance, FalseAlarms, Peak, Tail};
+use crate::spots::SIGMAS_PX;
+use crate::threshold::{Allowance, FalseAlarms, Peak, Peaks, Tail};
 
-/// Standard deviation of the score's smoothing, in cells. A flaw of 4 to 8 px spreads over
-/// about that.
-const SMOOTH_SCORE_CELLS: f32 = 1.0;
+/// Standard deviation of the score's smoothing, in cells. Wide enough for faint areas: what is
+/// small is found as a spot.
+const SMOOTH_SCORE_CELLS: f32 = 1.5;
+/// Quantile of scores by which rims are compared with the rest.
+const RIM_QUANTILE: f64 = 0.98;
+/// The same for spots, whose squares have a longer tail than distances.
+const SPOT_RIM_QUANTILE: f64 = 0.995;
 /// Quantile of distances from the taught reference alone that the file's output calls 1.0.
 const TAUGHT_QUANTILE: f64 = 0.999;
 /// Quantile of a block's scores by which it is told from blocks of other cloth.
 const USUAL_QUANTILE: f64 = 0.9;
-/// Part of the false alarms that may be faint lines; the rest may be places.
+/// Part of the false alarms that may be faint lines.
 const LINE_PART: f64 = 0.3;
+/// Part of the false alarms that may be each kind of spot; the rest may be places.
+const SPOT_PART: f64 = 0.2;
 /// Share of the alarms of a block that a roll's start may give: what is taken for a running flaw
 /// there stays one for long.
 const START_PART: f64 = 0.1;
@@ -71,6 +79,10 @@ struct Heard {
     /// The block, without its features.
     block: Block,
     distances: Grown,
+    /// Median distance.
+    median: f32,
+    /// How much each kind of spot stands out, by the filters of the other folds.
+    spots: Vec<Array2<f32>>,
     /// Whether its columns were known by their past.
     is_known: bool,
 }
@@ -90,6 +102,8 @@ struct Settled {
 /// A block's scores, before the thresholds.
 struct Measured {
     summary: Summary,
+    /// The same for each kind of spot.
+    spots: Vec<Summary>,
     /// Highest score as a line, where its columns were known.
     line: Option<f32>,
 }
@@ -100,6 +114,8 @@ pub struct Lesson {
     pub whitener: Whitener,
     /// Goes beside the passport: what tells the columns of each lane apart.
     pub patterns: Vec<Pattern>,
+    /// Go into the network: what finds spots, `[side, side]` each.
+    pub filters: Vec<Array2<f32>>,
     /// Goes into the passport: per lane, the usual distance of each column of cells.
     pub usual: Vec<Vec<f32>>,
     /// Goes into the passport.
@@ -120,6 +136,8 @@ impl Rehearsal {
         let n_lanes = whitening.patterns.len();
         let mut rehearsed = whitening.past.take().unwrap_or_default();
         rehearsed.medians.resize_with(n_lanes, Vec::new);
+        let n_spots = whitening.filters.len();
+        rehearsed.spots.resize_with(n_spots, Spots::default);
         Self {
             windows: windows(&whitening.settings, mm_per_row, n_lanes),
             whitening,
@@ -175,8 +193,21 @@ impl Rehearsal {
     pub fn outliers(&mut self) -> Result<Vec<Outlier>, ModelError> {
         let first = self.first();
         let settled = self.measured();
-        let summaries: Vec<Summary> = settled.measured.iter().map(|m| m.summary).collect();
-        let mut found = outliers(&summaries, first, &self.rehearsed.places)?;
+        let n_spots = settled.judgement.spots.len();
+        let summaries = |of: &dyn Fn(&Measured) -> Summary| -> Vec<Summary> {
+            settled.measured.iter().map(of).collect()
+        };
+        let of_places = summaries(&|measured| measured.summary);
+        let of_spots: Vec<_> = (0..n_spots)
+            .map(|n| summaries(&|measured| measured.spots[n]))
+            .collect();
+        let mut found = outliers(&of_places, first, &self.rehearsed.places)?;
+        for (summaries, spots) in of_spots.iter().zip(&self.rehearsed.spots) {
+            found.extend(outliers(summaries, first, &spots.peaks)?);
+        }
+        found.sort_by(|a, b| a.block.cmp(&b.block).then(b.times.total_cmp(&a.times)));
+        found.dedup_by_key(|outlier| outlier.block);
+        too_many(found.len(), of_places.len())?;
         found.iter_mut().for_each(|outlier| outlier.block -= first);
         Ok(found)
     }
@@ -194,7 +225,10 @@ impl Rehearsal {
         let has_lines = rehearsed.n_known >= FEWEST_BLOCKS;
         let for_lines = if has_lines { LINE_PART } else { 0.0 } * allowance.per_block();
         let tail = Tail::fit(&rehearsed.places, n_blocks);
-        let places = Allowance::limit(&tail, allowance.per_block() - for_lines);
+        let n_spots = judgement.spots.len() as f64;
+        let for_spot = SPOT_PART * allowance.per_block();
+        let for_places = allowance.per_block() - for_lines - n_spots * for_spot;
+        let places = Allowance::limit(&tail, for_places);
         judgement.threshold = places.threshold;
         let mut limits = vec![places];
         if has_lines {
@@ -205,6 +239,11 @@ impl Rehearsal {
         let line_threshold = limits.get(1).map(|limit| limit.threshold);
         judgement.line_threshold =
             line_threshold.map(|threshold| (threshold / places.threshold).max(f32::MIN_POSITIVE));
+        for (spot, spots) in judgement.spots.iter_mut().zip(&rehearsed.spots) {
+            let limit = Allowance::limit(&Tail::fit(&spots.peaks, n_blocks), for_spot);
+            spot.threshold = limit.threshold;
+            limits.push(limit);
+        }
         judgement.start = (rehearsed.n_starts >= FEWEST_BLOCKS).then(|| {
             let per_block = rehearsed.n_starts as f64 / n_blocks as f64;
             let per_block = START_PART * allowance.per_block() * per_block;
@@ -219,14 +258,18 @@ impl Rehearsal {
             let line = measured
                 .line
                 .map_or(0.0, |line| share(line, line_threshold));
+            let spots = measured.spots.iter().zip(&judgement.spots);
+            let spots = spots.map(|(found, spot)| spot_score(found.highest, spot.threshold));
             line.max(share(measured.summary.highest, Some(places.threshold)))
+                .max(spots.fold(0.0, f32::max))
         });
-        let highest = highest.collect();
+        let highest: Vec<f32> = highest.collect();
         let likeness = Likeness::learn(&rehearsed.characters);
         rehearsed.thin();
         Lesson {
             whitener: self.whitening.all,
             patterns: self.whitening.patterns,
+            filters: self.whitening.filters,
             highest,
             usual: settled
                 .usual
@@ -262,7 +305,8 @@ impl Rehearsal {
         if self.settled.is_none() {
             self.count(lane, block, number, reference);
         }
-        let whitener = &self.whitening.without[number % self.whitening.without.len()];
+        let fold = number % self.whitening.without.len();
+        let whitener = &self.whitening.without[fold];
         let mut distances = Array2::zeros((block.rows, block.cols));
         let mut taught = Vec::new();
         for patch in &block.patches {
@@ -300,7 +344,16 @@ impl Rehearsal {
             self.rehearsed.taught.push(far);
         }
         let rows = block.rows;
+        let distances = Grown {
+            values: distances,
+            above: 0,
+            rows,
+        };
+        let n_spots = self.whitening.filters.len();
+        let of_fold = fold * n_spots..(fold + 1) * n_spots;
         Heard {
+            median: level::median(block, &distances),
+            spots: of_fold.map(|n| spot_map(block, n)).collect(),
             number,
             lane,
             block: Block {
@@ -308,11 +361,7 @@ impl Rehearsal {
                 judged: block.judged.clone(),
                 ..*block
             },
-            distances: Grown {
-                values: distances,
-                above: 0,
-                rows,
-            },
+            distances,
             is_known,
         }
     }
@@ -378,6 +427,7 @@ impl Rehearsal {
                 right: Vec::new(),
                 mirror: Vec::new(),
                 taught_scale: quantile(&mut rehearsed.taught.clone(), 0.5),
+                spots: Vec::new(),
             },
             cut_off: f32::MAX,
             measured: Vec::new(),
@@ -386,7 +436,23 @@ impl Rehearsal {
         for heard in kept() {
             rehearsed.rims.add(&heard.block, &settled.even(heard));
         }
-        rehearsed.rims.enter(&mut settled.judgement);
+        let [left, right, mirror] = rehearsed.rims.profiles(RIM_QUANTILE);
+        settled.judgement.left = left;
+        settled.judgement.right = right;
+        settled.judgement.mirror = mirror;
+        for (n, (spots, sigma_px)) in rehearsed.spots.iter_mut().zip(SIGMAS_PX).enumerate() {
+            for heard in kept() {
+                spots.rims.add(&heard.block, &heard.spots[n]);
+            }
+            let [left, right, mirror] = spots.rims.profiles(SPOT_RIM_QUANTILE);
+            settled.judgement.spots.push(Spot {
+                sigma_px,
+                threshold: 1.0,
+                left,
+                right,
+                mirror,
+            });
+        }
         let mut peaks = rehearsed.places.clone();
         for heard in kept() {
             peaks.add_map(heard.number, settled.map(heard).view());
@@ -422,39 +488,64 @@ impl Settled {
     /// Distances with what is usual taken off, smoothed.
     fn even(&self, heard: &Heard) -> Array2<f32> {
         let usual = &self.usual[heard.lane];
-        even(&heard.distances, &heard.block, SMOOTH_SCORE_CELLS, usual)
+        let mut distances = heard.distances.clone();
+        level::take_off(&mut distances, heard.median, usual.elsewhere);
+        even(&distances, &heard.block, SMOOTH_SCORE_CELLS, usual)
     }
 
     /// The score map of a block, before the thresholds.
     fn map(&self, heard: &Heard) -> Array2<f32> {
         let mut map = self.even(heard);
-        relate_to_rims(&mut map, &heard.block, &self.judgement);
+        let Judgement {
+            left,
+            right,
+            mirror,
+            ..
+        } = &self.judgement;
+        relate_to_rims(&mut map, &heard.block, [left, right, mirror]);
         map
     }
 
     /// Takes the peaks of a block.
     fn measure(&mut self, heard: &Heard, rehearsed: &mut Rehearsed) {
         let mut map = self.map(heard);
-        let peak = rehearsed.places.add_map(heard.number, map.view());
-        let judged = heard.block.judged.clone();
-        let mut scores: Vec<f32> = map
-            .slice(ndarray::s![.., judged.start..judged.end])
-            .iter()
-            .copied()
-            .collect();
-        let summary = Summary {
-            highest: peak.map_or(0.0, |peak| peak.score),
-            row: peak.map_or(0, |peak| peak.row),
-            col: peak.map_or(0, |peak| peak.col),
-            usual: quantile(&mut scores, USUAL_QUANTILE),
-        };
+        let summary = summary_of(heard, &map, &mut rehearsed.places);
+        let spots = self.judgement.spots.iter().zip(&mut rehearsed.spots);
+        let spots = spots.zip(&heard.spots).map(|((spot, spots), found)| {
+            let mut map = found.clone();
+            relate_to_rims(
+                &mut map,
+                &heard.block,
+                [&spot.left, &spot.right, &spot.mirror],
+            );
+            summary_of(heard, &map, &mut spots.peaks)
+        });
+        let spots = spots.collect();
         let line = heard.is_known.then(|| {
             map.mapv_inplace(|score| score / self.cut_off);
             let lines = along_lines(&map).mapv(|line| line * self.cut_off);
             let peak = rehearsed.lines.add_map(heard.number, lines.view());
             peak.map_or(0.0, |peak| peak.score)
         });
-        self.measured.push(Measured { summary, line });
+        self.measured.push(Measured {
+            summary,
+            spots,
+            line,
+        });
+    }
+}
+
+/// What is known of a block by one of its maps, whose places are added to `peaks`.
+fn summary_of(heard: &Heard, map: &Array2<f32>, peaks: &mut Peaks) -> Summary {
+    let peak = peaks.add_map(heard.number, map.view());
+    let judged = heard.block.judged.clone();
+    let judged = map.slice(ndarray::s![.., judged.start..judged.end]);
+    let mut scores: Vec<f32> = judged.iter().copied().collect();
+    Summary {
+        highest: peak.map_or(0.0, |peak| peak.score),
+        row: peak.map_or(0, |peak| peak.row),
+        col: peak.map_or(0, |peak| peak.col),
+        usual: quantile(&mut scores, USUAL_QUANTILE),
     }
 }
 

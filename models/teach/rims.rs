@@ -9,13 +9,17 @@
 use ndarray::Array2;
 
 use crate::features::{Block, Rim};
-use crate::passport::Judgement;
 
-/// Cells from a selvedge or the picture's end that have statistics of their own. A wider zone
+/// Cells from the picture's end that have statistics of their own. A wider zone
 /// hides flaws beside it (10 cells lost 0.03 of strip AUROC on three plain weaves).
 pub(super) const RIM_CELLS: usize = 5;
-/// Quantile of scores by which rims are compared with the rest.
-const RIM_QUANTILE: f64 = 0.98;
+/// The same where what is judged ended, beside which cords and bands may run far from the edge.
+pub(super) const ENDED_CELLS: usize = 32;
+/// Beyond [`RIM_CELLS`] scores must be so many times those of the inner cloth to be the edge's own:
+/// less is chance, and would hide flaws.
+const OWN_TIMES: f64 = 1.5;
+/// Share of the judged columns at each side that may be an edge's.
+const ENDED_SHARE: usize = 6;
 /// Natural logarithms of scores from the first step to one past the last.
 const LOGARITHMS: (f64, f64) = (-9.0, 11.0);
 /// Steps between them.
@@ -25,8 +29,8 @@ const N_STEPS: usize = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Rims {
     pub(super) inner: Histogram,
-    pub(super) left: [Histogram; RIM_CELLS],
-    pub(super) right: [Histogram; RIM_CELLS],
+    pub(super) left: [Histogram; ENDED_CELLS],
+    pub(super) right: [Histogram; ENDED_CELLS],
     pub(super) mirror: [Histogram; RIM_CELLS],
 }
 
@@ -37,7 +41,7 @@ impl Default for Rims {
             inner: Histogram::default(),
             left: none(),
             right: none(),
-            mirror: none(),
+            mirror: std::array::from_fn(|_| Histogram::default()),
         }
     }
 }
@@ -45,6 +49,15 @@ impl Default for Rims {
 impl Rims {
     /// Adds the scores of a block.
     pub(super) fn add(&mut self, block: &Block, map: &Array2<f32>) {
+        let reach = |rim| {
+            let share = block.judged.len() / ENDED_SHARE;
+            if rim == Rim::Ended {
+                ENDED_CELLS.min(share).max(RIM_CELLS)
+            } else {
+                RIM_CELLS
+            }
+        };
+        let (left, right) = (reach(block.left), reach(block.right));
         for ((row, col), score) in map.indexed_iter() {
             if !block.judged.contains(&col) {
                 continue;
@@ -52,7 +65,7 @@ impl Rims {
             let from_left = col - block.judged.start;
             let from_right = block.judged.end - 1 - col;
             let from_ends = row.min(block.rows - 1 - row);
-            let is_inner_col = from_left.min(from_right) >= RIM_CELLS;
+            let is_inner_col = from_left >= left && from_right >= right;
             match (is_inner_col, from_ends >= RIM_CELLS) {
                 (true, true) => self.inner.add(*score),
                 (true, false) => {
@@ -66,7 +79,7 @@ impl Rims {
                     }
                 }
                 (false, true) => {
-                    let (rim, side, distance) = if from_left < RIM_CELLS {
+                    let (rim, side, distance) = if from_left < left {
                         (block.left, &mut self.left, from_left)
                     } else {
                         (block.right, &mut self.right, from_right)
@@ -82,20 +95,39 @@ impl Rims {
         }
     }
 
-    /// Writes how much larger scores are near rims into `judgement`; nothing where no cloth
-    /// shows such a rim, or none shows anything else.
-    pub(super) fn enter(&self, judgement: &mut Judgement) {
-        let base = self.inner.quantile(RIM_QUANTILE);
-        let relative = |rim: &[Histogram; RIM_CELLS]| -> Vec<f32> {
-            let of = |at: &Histogram| Some((at.quantile(RIM_QUANTILE)? / base?).max(1.0) as f32);
-            rim.iter()
-                .map(of)
-                .collect::<Option<_>>()
-                .unwrap_or_default()
+    /// How much larger the `q`-quantile of scores is near rims, from the rim inwards: left, right,
+    /// mirrored. Nothing where no cloth shows such a rim, or none shows anything else.
+    pub(super) fn profiles(&self, q: f64) -> [Vec<f32>; 3] {
+        let base = self.inner.quantile(q);
+        let profile = |rim: &[Histogram]| {
+            let times = |at: &Histogram| Some((at.quantile(q)? / base?).max(1.0));
+            let times: Vec<f64> = rim.iter().map_while(times).collect();
+            if times.len() < RIM_CELLS {
+                return Vec::new();
+            }
+            // The edge wanders by a cell or so within what it is taken to be.
+            let widest = |at: usize| {
+                let around = at.saturating_sub(1)..(at + 2).min(times.len());
+                let most = times[around].iter().copied().fold(1.0, f64::max);
+                if at < RIM_CELLS {
+                    times[at] as f32
+                } else if most >= OWN_TIMES {
+                    most as f32
+                } else {
+                    1.0
+                }
+            };
+            let mut profile: Vec<f32> = (0..times.len()).map(widest).collect();
+            while profile.len() > RIM_CELLS && profile.last() == Some(&1.0) {
+                profile.pop();
+            }
+            profile
         };
-        judgement.left = relative(&self.left);
-        judgement.right = relative(&self.right);
-        judgement.mirror = relative(&self.mirror);
+        [
+            profile(&self.left),
+            profile(&self.right),
+            profile(&self.mirror),
+        ]
     }
 
     /// All histograms, in the order in which they are kept.
@@ -170,22 +202,6 @@ mod tests {
         }
     }
 
-    fn judgement(rims: &Rims) -> Judgement {
-        let mut judgement = Judgement {
-            threshold: 1.0,
-            line_threshold: None,
-            start: None,
-            smooth_cells: 1.0,
-            usual_elsewhere: 0.0,
-            left: vec![9.0],
-            right: vec![9.0],
-            mirror: vec![9.0],
-            taught_scale: 1.0,
-        };
-        rims.enter(&mut judgement);
-        judgement
-    }
-
     #[test]
     fn pictures_that_are_all_rim_are_compared_with_nothing() {
         let mut rims = Rims::default();
@@ -193,9 +209,7 @@ mod tests {
             &block(2 * RIM_CELLS),
             &Array2::from_elem((2 * RIM_CELLS, 40), 1.0),
         );
-        let judgement = judgement(&rims);
-        assert!(judgement.mirror.is_empty());
-        assert!(judgement.left.is_empty() && judgement.right.is_empty());
+        assert!(rims.profiles(0.98).iter().all(Vec::is_empty));
     }
 
     #[test]
@@ -208,10 +222,10 @@ mod tests {
         };
         let mut rims = Rims::default();
         (0..20).for_each(|_| rims.add(&block(64), &map(64)));
-        let judgement = judgement(&rims);
-        assert!((judgement.left[0] - 3.0).abs() < 0.1, "{judgement:?}");
-        let others = judgement.left[1..].iter().chain(&judgement.right);
-        assert!(others.clone().all(|at| *at < 1.1), "{judgement:?}");
+        let [left, right, _] = rims.profiles(0.98);
+        assert!((left[0] - 3.0).abs() < 0.1, "{left:?}");
+        let others = left[1..].iter().chain(&right);
+        assert!(others.clone().all(|at| *at < 1.1), "{left:?} {right:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
+use super::grain::Grain;
 use super::memory::{Memory, Rehearsed};
 use super::{FEWEST_BLOCKS, N_FOLDS};
 use crate::ModelError;
@@ -34,6 +35,8 @@ pub(super) struct Moments {
 pub(super) struct Learned {
     /// One per fold.
     pub(super) folds: Vec<Moments>,
+    /// One per fold.
+    pub(super) grains: Vec<Grain>,
     /// One per lane.
     pub(super) columns: Vec<ColumnSums>,
     /// Blocks in them.
@@ -61,6 +64,10 @@ pub struct Whitening {
     pub(super) all: Whitener,
     /// Per fold, from all other folds.
     pub(super) without: Vec<Whitener>,
+    /// Filters for spots, from all cloth; none where its texels are not known.
+    pub(super) filters: Vec<Array2<f32>>,
+    /// The same per fold, from all other folds.
+    filters_without: Vec<Vec<Array2<f32>>>,
     /// The sums that it comes from.
     pub(super) learned: Learned,
     /// What was rehearsed of earlier cloth.
@@ -90,6 +97,7 @@ impl Teacher {
             windows: windows(&settings, mm_per_row, n_lanes),
             learned: Learned {
                 folds: vec![Moments::of(n_features); N_FOLDS],
+                grains: vec![Grain::new(); N_FOLDS],
                 columns: vec![ColumnSums::default(); n_lanes],
                 n_blocks: 0,
                 n_before: 0,
@@ -122,7 +130,9 @@ impl Teacher {
         let reference = window.reference(block, self.settings.smooth_cells);
         let learned = &mut self.learned;
         reference.add_to(&mut learned.columns[lane], &block.judged);
-        let fold = &mut learned.folds[learned.n_blocks % N_FOLDS];
+        let fold = learned.n_blocks % N_FOLDS;
+        learned.grains[fold].add(block);
+        let fold = &mut learned.folds[fold];
         for patch in &block.patches {
             let relative = reference.relative(block, patch);
             if relative.ncols() == 0 {
@@ -153,6 +163,7 @@ impl Teacher {
     pub fn whitening(self) -> Result<Whitening, ModelError> {
         let Learned {
             folds,
+            grains,
             columns,
             n_blocks,
             ..
@@ -173,7 +184,18 @@ impl Teacher {
             .iter()
             .map(|fold| total.plus(fold, -1.0).whitener())
             .collect::<Result<_, _>>()?;
+        let grain = grains[1..]
+            .iter()
+            .fold(grains[0].clone(), |total, fold| total.plus(fold, 1.0));
+        let filters_without: Option<Vec<_>> = grains[..n_folds]
+            .iter()
+            .map(|fold| grain.plus(fold, -1.0).filters())
+            .collect();
+        // Either all are known or none is of use.
+        let filters = filters_without.as_ref().and_then(|_| grain.filters());
         Ok(Whitening {
+            filters: filters.unwrap_or_default(),
+            filters_without: filters_without.unwrap_or_default(),
             settings: self.settings,
             patterns,
             all,
@@ -198,6 +220,12 @@ impl Whitening {
     /// The whitening from all good cloth.
     pub fn all(&self) -> &Whitener {
         &self.all
+    }
+
+    /// The filters for spots that the second pass needs, each fold's in turn; none where nothing
+    /// is known of the cloth's grain.
+    pub fn held_out_filters(&self) -> Vec<Array2<f32>> {
+        self.filters_without.concat()
     }
 }
 
@@ -282,7 +310,7 @@ impl Moments {
 }
 
 /// `L⁻¹` of a symmetric positive definite `A = L Lᵀ`; `None` when it is not one.
-fn inverse_cholesky(a: &Array2<f64>) -> Option<Array2<f64>> {
+pub(super) fn inverse_cholesky(a: &Array2<f64>) -> Option<Array2<f64>> {
     let n = a.nrows();
     let mut lower = Array2::<f64>::zeros((n, n));
     for i in 0..n {

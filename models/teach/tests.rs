@@ -58,7 +58,7 @@ fn flawed(number: usize) -> Block {
     let good = block(number);
     let mut features = good.patches[0].features.view().to_owned();
     features
-        .slice_mut(ndarray::s![.., 5..9, 20..24])
+        .slice_mut(ndarray::s![.., 6..8, 21..23])
         .mapv_inplace(|value| value + 20.0);
     of_features(features)
 }

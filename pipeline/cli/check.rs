@@ -53,7 +53,7 @@ fn backbone(runtime: &Runtime, mode: Mode) -> anyhow::Result<String> {
         }
         found => found?,
     };
-    backbone.raw_scorer(runtime, models::Channels::Grey)?;
+    backbone.raw_scorer(runtime, models::Channels::Grey, &[])?;
     Ok(format!("mode {mode}: {} runs", mode.backbone()))
 }
 
