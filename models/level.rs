@@ -12,6 +12,7 @@
 //! no say, so a lane that is gone on with after a break is judged as if there had been none.
 
 use crate::features::Block;
+use crate::quantile::quantile;
 use crate::reference::Grown;
 
 /// Every so many cells count; a median needs no more.
@@ -34,11 +35,7 @@ pub(crate) fn median(block: &Block, distances: &Grown) -> f32 {
         .step_by(CELL_STEP)
         .map(|at| own[[at / judged, block.judged.start + at % judged]])
         .collect();
-    if sample.is_empty() {
-        return 0.0;
-    }
-    let middle = sample.len() / 2;
-    *sample.select_nth_unstable_by(middle, f32::total_cmp).1
+    quantile(&mut sample, 0.5)
 }
 
 #[cfg(test)]

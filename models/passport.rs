@@ -241,6 +241,7 @@ pub struct Judgement {
     /// Mean distance from the taught reference alone that the file's own output calls 1.0.
     pub taught_scale: f32,
     /// The spots that are looked for beside, in the order of the output `fine`.
+    #[serde(default)]
     pub spots: Vec<Spot>,
 }
 

@@ -176,7 +176,7 @@ fn much_cloth_in_two_passes_is_judged_as_in_one() {
         .count();
     assert!(flagged <= 5, "{flagged} of 150 blocks");
     let least = lesson.highest.iter().copied().fold(f32::MAX, f32::min);
-    assert!(least > 0.3, "{least}");
+    assert!(least > 0.25, "{least}");
 }
 
 #[test]
