@@ -18,6 +18,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::passport::Passport;
+use crate::quantile::quantile;
 
 /// Metadata key of the patterns, one per lane.
 pub(crate) const PATTERN_KEY: &str = "selvedge.columns";
@@ -31,6 +32,11 @@ const LEVEL_STEP: usize = 32;
 const FEWEST_AROUND: usize = 8;
 /// Columns to each side that a feature sees well.
 const SEEN_BESIDE: usize = 2;
+/// Columns at either side in which what stands out belongs to the cloth's edge, which wanders: 25 mm
+/// at 0.2 mm per pixel.
+const EDGE_COLUMNS: usize = 32;
+/// Columns by which a cloth's edge may lie elsewhere than it was taught.
+const WANDER: usize = 8;
 /// Largest level of a byte.
 const MOST: f32 = 127.0;
 
@@ -120,8 +126,15 @@ impl Pattern {
             }
         }
         let n_features = means.nrows() as f32;
+        let edge = EDGE_COLUMNS.min(judged.len() / 2);
+        let inner = judged.start + edge..judged.end - edge;
+        let strange = self.strange();
+        let is_edge = |col: usize| {
+            let wander = col.saturating_sub(WANDER)..(col + WANDER + 1).min(strange.len());
+            !inner.contains(&col) && strange[wander].contains(&true)
+        };
         for (col, distance) in distances.iter_mut().enumerate() {
-            *distance = if is_in(&col) {
+            *distance = if is_in(&col) && !is_edge(col) {
                 *distance / n_features
             } else {
                 0.0
@@ -159,16 +172,18 @@ impl Pattern {
             .into_iter()
             .map(|column| column.iter().map(|value| value * value).sum())
             .collect();
-        let mut known: Vec<f32> = squares
+        let known: Vec<f32> = squares
             .iter()
             .zip(&self.is_known)
             .filter_map(|(square, is_known)| is_known.then_some(*square))
             .collect();
-        if known.is_empty() {
+        // Narrow cloth may be a tenth selvedges.
+        let edge = EDGE_COLUMNS.min(known.len() / 3);
+        let mut inner = known[edge..known.len() - edge].to_vec();
+        if inner.is_empty() {
             return vec![false; squares.len()];
         }
-        let most = known.len() * 9 / 10;
-        let limit = 3.0 * *known.select_nth_unstable_by(most, f32::total_cmp).1;
+        let limit = 3.0 * quantile(&mut inner, 0.9);
         let sees = |col: usize| col.saturating_sub(SEEN_BESIDE)..=col + SEEN_BESIDE;
         let is_over = |col: usize| squares.get(col).is_some_and(|square| *square > limit);
         (0..squares.len())
@@ -309,6 +324,37 @@ mod tests {
         Array2::from_shape_fn((4, cols), |(k, col)| {
             ((col * 7 + k * 3) % 5) as f32 * 0.2 + col as f32 * 0.01
         })
+    }
+
+    #[test]
+    fn a_selvedge_that_wandered_is_not_far_and_a_column_within_is() {
+        // A dense selvedge of 20 columns beside cloth of which no column differs.
+        let cloth = |edge: usize| {
+            Array2::from_shape_fn((4, 200), |(k, col)| {
+                let texture = ((col * 7 + k * 3) % 5) as f32 * 0.02;
+                if (edge..edge + 20).contains(&col) {
+                    texture + 3.0
+                } else {
+                    texture
+                }
+            })
+        };
+        let pattern = Pattern::of(&cloth(0), vec![true; 200]);
+        let mut today = cloth(3);
+        let highest = |today: &Array2<f32>| {
+            let distances = pattern.against(today, &(3..200)).distances;
+            let at = (0..200)
+                .max_by(|a, b| distances[*a].total_cmp(&distances[*b]))
+                .unwrap();
+            (at, distances[at])
+        };
+        assert!(highest(&today).1 < 0.5, "{:?}", highest(&today));
+        for col in [90, 195] {
+            today.column_mut(col).mapv_inplace(|value| value + 3.0);
+            assert_eq!(highest(&today).0, col);
+            assert!(highest(&today).1 > 5.0, "{:?}", highest(&today));
+            today.column_mut(col).mapv_inplace(|value| value - 3.0);
+        }
     }
 
     #[test]
