@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut1};
 
 /// Columns of a band: wide enough for a steady energy, narrow enough that a flaw fills few.
 pub(crate) const BAND: usize = 16;
@@ -184,7 +184,9 @@ impl Patch {
     pub fn new(features: Features, kept: Kept, row: usize, col: usize) -> Self {
         let [n_features, _, width] = features.shape();
         let mut sums = Array2::zeros((n_features, kept.cols.len()));
-        for (k, mut sums) in sums.outer_iter_mut().enumerate() {
+        let mut energies = Array2::zeros((n_features, kept.cols.len() / BAND));
+        let sums_and_energies = sums.outer_iter_mut().zip(energies.outer_iter_mut());
+        for (k, (mut sums, energies)) in sums_and_energies.enumerate() {
             let plane = features.plane(k);
             let sums = sums
                 .as_slice_mut()
@@ -195,17 +197,17 @@ impl Patch {
                     *sum += value;
                 }
             }
+            // Now, while the plane is at hand.
+            band_energies(energies, plane, width, &kept, sums);
         }
-        let mut patch = Self {
+        Self {
             features,
             kept,
             row,
             col,
             sums,
-            energies: Array2::zeros((0, 0)),
-        };
-        patch.energies = band_energies(&patch);
-        patch
+            energies,
+        }
     }
 
     /// The part of the kept columns that lies within `judged`, in the patch and in the block.
@@ -219,45 +221,41 @@ impl Patch {
     }
 }
 
-/// Per feature and band of [`BAND`] kept columns, the mean square of what is left of a cell when
-/// its column's mean is taken off; zero where there are too few rows.
-fn band_energies(patch: &Patch) -> Array2<f32> {
-    let [n_features, _, width] = patch.features.shape();
-    let n_rows = patch.kept.rows.len();
-    let n_bands = patch.kept.cols.len() / BAND;
-    let mut energies = Array2::zeros((n_features, n_bands));
+/// Per band of [`BAND`] kept columns of a plane, the mean square of what is left of a cell when its
+/// column's mean is taken off; zero where there are too few rows.
+fn band_energies(
+    energies: ArrayViewMut1<'_, f32>,
+    plane: &[f32],
+    width: usize,
+    kept: &Kept,
+    sums: &[f32],
+) {
+    let n_rows = kept.rows.len();
     if n_rows < FEWEST_ROWS {
-        return energies;
+        return;
     }
-    let sampled: Vec<usize> = patch
-        .kept
-        .rows
-        .clone()
-        .skip(n_rows.min(ROW_STEP) / 2)
-        .step_by(ROW_STEP)
-        .collect();
+    let sampled = || {
+        let rows = kept.rows.clone().skip(n_rows.min(ROW_STEP) / 2);
+        rows.step_by(ROW_STEP)
+    };
     // A mean of few rows follows them.
-    let whole = n_rows as f32 / (n_rows - 1) as f32 / (BAND * sampled.len()) as f32;
-    let mut means = vec![0.0; n_bands * BAND];
-    for (k, mut energies) in energies.outer_iter_mut().enumerate() {
-        let plane = patch.features.plane(k);
-        for (mean, sum) in means.iter_mut().zip(patch.sums.row(k)) {
+    let whole = n_rows as f32 / (n_rows - 1) as f32 / (BAND * sampled().count()) as f32;
+    let bands = sums.chunks_exact(BAND).enumerate();
+    for (energy, (band, sums)) in energies.into_iter().zip(bands) {
+        let mut means = [0.0; BAND];
+        for (mean, sum) in means.iter_mut().zip(sums) {
             *mean = sum / n_rows as f32;
         }
-        for (band, energy) in energies.iter_mut().enumerate() {
-            let means = &means[band * BAND..][..BAND];
-            // Summed side by side, so that many cells are taken at once.
-            let mut squares = [0.0_f32; BAND];
-            for row in &sampled {
-                let cells = &plane[row * width + patch.kept.cols.start + band * BAND..][..BAND];
-                for ((sum, cell), mean) in squares.iter_mut().zip(cells).zip(means) {
-                    *sum += (cell - mean) * (cell - mean);
-                }
+        // Summed side by side, so that many cells are taken at once.
+        let mut squares = [0.0_f32; BAND];
+        for row in sampled() {
+            let cells = &plane[row * width + kept.cols.start + band * BAND..][..BAND];
+            for ((sum, cell), mean) in squares.iter_mut().zip(cells).zip(&means) {
+                *sum += (cell - mean) * (cell - mean);
             }
-            *energy = whole * squares.iter().sum::<f32>();
         }
+        *energy = whole * squares.iter().sum::<f32>();
     }
-    energies
 }
 
 #[cfg(test)]
