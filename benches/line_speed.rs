@@ -62,8 +62,8 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let runtime = Runtime::load()?;
     let mut cloths = vec![
-        Cloth::woven((4096, 256), (12, 24), &runtime, folder.path())?,
-        Cloth::woven((2048, 1024), (8, 12), &runtime, folder.path())?,
+        Cloth::woven((4096, 256), (12, 96), &runtime, folder.path())?,
+        Cloth::woven((2048, 1024), (8, 48), &runtime, folder.path())?,
     ];
     cloths.extend(Cloth::strips(&runtime, folder.path())?);
     let mut workers = vec![1, n_cores()];
