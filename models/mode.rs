@@ -77,16 +77,17 @@ const FAST: Recipe = Recipe {
     halo_px: 16,
 };
 
-/// Three layers of 80 features. The network sees 34 px before a cell (26 + 8) and 33 behind it; 40
-/// instead of 48 changed no score of real strips, and is a fifteenth less to compute.
+/// Three layers of 80 features. The network sees 18 px before a cell (10 + 8) and 17 behind it; 32
+/// instead of 24 changed no figure of real strips. The stride's last block instead of its first, and
+/// the 40 px that it needs, brought AUROC from 0.989 to 0.993 there and cost half as much again.
 const STANDARD: Recipe = Recipe {
     network: LITE0,
     layers: &[
         layer("stride2", 2),
         layer("stride4", 4),
-        layer("stride8", 8),
+        layer("stride8_early", 8),
     ],
-    halo_px: 40,
+    halo_px: 24,
 };
 
 /// Three layers of 256 features. The network sees 57 px to each side of a cell.
