@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::CELL_PX;
+use crate::level::Level;
 use crate::passport::all_between;
 
 /// Widest frame that a passport may speak of, in pixels.
@@ -87,5 +88,28 @@ impl Usual {
         } else {
             self.elsewhere
         }
+    }
+
+    /// The same in a block whose distances have this `median`.
+    pub(crate) fn at(&self, median: f32) -> UsualHere<'_> {
+        UsualHere {
+            taught: self,
+            level: Level::of(median, self.elsewhere),
+        }
+    }
+}
+
+/// Usual distances in one block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsualHere<'a> {
+    taught: &'a Usual,
+    /// Of this block.
+    pub(crate) level: Level,
+}
+
+impl UsualHere<'_> {
+    /// What column `col` of `cols` usually shows here.
+    pub(crate) fn of(&self, cols: usize, col: usize) -> f32 {
+        self.level.of_taught(self.taught.of(cols, col))
     }
 }

@@ -1,7 +1,7 @@
 //! From features to a score map, in order.
 //!
 //! ```text
-//! block ─▶ distance from the column's reference ─▶ − usual ─▶ smoothed ─▶ ÷ usual near rims
+//! block ─▶ distance from the column's reference ─▶ − usual here ─▶ smoothed ─▶ ÷ usual near rims
 //!                     ▲      ─▶ ÷ threshold ─▶ the larger of place and line ─▶ ScoreMap
 //!                     └── the window of blocks before it, without what was flagged
 //! ```
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
-use crate::columns::Usual;
+use crate::columns::{Usual, UsualHere};
 use crate::features::{Block, Rim};
 use crate::level;
 use crate::passport::{Judgement, ReferenceSettings};
@@ -107,12 +107,11 @@ impl Judge {
         let reference = self.window.reference(block, self.settings.smooth_cells);
         let mut distances = reference.distances(block);
         let missing = distances.missing(block);
+        let usual = self.usual.at(level::median(block, &distances));
         if let Some(missing) = &missing {
-            make_usual(&mut distances, missing, block, &self.usual);
+            make_usual(&mut distances, missing, block, &usual);
         }
-        let median = level::median(block, &distances);
-        level::take_off(&mut distances, median, self.judgement.usual_elsewhere);
-        let mut scores = even(&distances, block, self.judgement.smooth_cells, &self.usual);
+        let mut scores = even(&distances, block, self.judgement.smooth_cells, &usual);
         let Judgement {
             left,
             right,
@@ -252,7 +251,7 @@ pub(crate) fn window_rows(settings: &ReferenceSettings, mm_per_row: f64) -> usiz
 
 /// Gives the cells that are `missing` their column's usual distance, so that they weigh nothing
 /// when those beside them are smoothed.
-fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, usual: &Usual) {
+fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, usual: &UsualHere<'_>) {
     for (((_, col), distance), is_missing) in distances.values.indexed_iter_mut().zip(missing) {
         if *is_missing {
             *distance = usual.of(block.cols, col);
@@ -260,16 +259,18 @@ fn make_usual(distances: &mut Grown, missing: &Array2<bool>, block: &Block, usua
     }
 }
 
-/// Distances with each column's usual one taken off, smoothed; the block's own rows.
+/// Distances with each column's usual one taken off, by the block's level, smoothed; the block's
+/// own rows.
 pub(crate) fn even(
     distances: &Grown,
     block: &Block,
     smooth_cells: f32,
-    usual: &Usual,
+    usual: &UsualHere<'_>,
 ) -> Array2<f32> {
     let judged = block.judged.clone();
     let n = judged.len();
     let kernel = half_kernel(smooth_cells);
+    let share = usual.level.share();
     let usual: Vec<f32> = judged
         .clone()
         .map(|col| usual.of(block.cols, col))
@@ -280,7 +281,7 @@ pub(crate) fn even(
     for (row, distances) in distances.values.outer_iter().enumerate() {
         let distances = distances.into_iter().skip(judged.start);
         for ((to, distance), usual) in taken_off.iter_mut().zip(distances).zip(&usual) {
-            *to = distance - usual;
+            *to = (distance - usual) * share;
         }
         let to = &mut across[row * n..][..n];
         smooth_into(to, &taken_off, &kernel, Beyond::Nearest, &mut padded);

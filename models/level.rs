@@ -1,15 +1,19 @@
 //! How far cells usually are from their reference, here and not where they were taught.
 //!
 //! ```text
-//! distances of a block ─▶ median ─▶ ÷ what was taught ─▶ √
+//! distances of a block ─▶ median ─▶ ÷ what was taught = level
+//! distance ─▶ − usual × level ─▶ ÷ √level
 //! ```
 //!
-//! Lots differ: what makes the same texture livelier than it was taught would bring all of it nearer to
-//! the threshold. Distances are divided by the root of the level: the level
-//! itself would make a quiet lot's noise into flaws (on three plain weaves the pixels' AUROC rose
-//! from 0.960 to 0.967 by the root, and the strips' fell from 0.94 to 0.91 by the level itself). A
-//! flaw that fills less than half of a block does not move its median. Blocks before this one have
-//! no say, so a lane that is gone on with after a break is judged as if there had been none.
+//! Lots differ: what makes the same texture livelier than it was taught brings all of it nearer to
+//! the threshold. What is usual is so by the block's level: with the taught one taken off, all of a
+//! lively lot would rank above a quiet lot's faint flaws (on three plain weaves the pixels' AUROC
+//! rose from 0.963 to 0.972 and AU-PRO from 0.933 to 0.961, better on each of them; as many strips
+//! were flagged on their flaw, 66 of 76, and an eighth fewer places away from one). What is left
+//! is divided by the root of the level only: the level itself would make a quiet lot's noise into
+//! flaws (the strips' AUROC fell from 0.94 to 0.91 by it). A flaw that fills less than half of a
+//! block does not move its median. Blocks before this one have no say, so a lane that is gone on
+//! with after a break is judged as if there had been none.
 
 use crate::features::Block;
 use crate::quantile::quantile;
@@ -20,20 +24,37 @@ const CELL_STEP: usize = 7;
 /// Levels beyond which it is not merely another lot.
 const LEVELS: (f32, f32) = (0.25, 4.0);
 
-/// Divides distances by the root of their level: of what their `median` is of the `usual` one.
-pub(crate) fn take_off(distances: &mut Grown, median: f32, usual: f32) {
-    let level = median / usual.max(f32::MIN_POSITIVE);
-    let share = level.clamp(LEVELS.0, LEVELS.1).sqrt().recip();
-    distances.values.mapv_inplace(|distance| distance * share);
+/// The level of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level(f32);
+
+impl Level {
+    /// What the `median` distance of a block is of the `usual` one.
+    pub(crate) fn of(median: f32, usual: f32) -> Self {
+        let level = median / usual.max(f32::MIN_POSITIVE);
+        Self(level.clamp(LEVELS.0, LEVELS.1))
+    }
+
+    /// What a distance that was `taught` as usual is here.
+    pub(crate) fn of_taught(self, taught: f32) -> f32 {
+        taught * self.0
+    }
+
+    /// What a distance beyond the usual one is multiplied by.
+    pub(crate) fn share(self) -> f32 {
+        self.0.sqrt().recip()
+    }
 }
 
-/// The median of a block's judged distances; 0 where there are none.
+/// The median of a block's judged distances; 0 where there are none. A cell that no patch keeps has
+/// no distance.
 pub(crate) fn median(block: &Block, distances: &Grown) -> f32 {
     let own = distances.block();
     let judged = block.judged.len();
     let mut sample: Vec<f32> = (0..block.rows * judged)
         .step_by(CELL_STEP)
         .map(|at| own[[at / judged, block.judged.start + at % judged]])
+        .filter(|distance| *distance > 0.0)
         .collect();
     quantile(&mut sample, 0.5)
 }
@@ -44,10 +65,8 @@ mod tests {
     use crate::features::Rim;
     use ndarray::Array2;
 
-    #[test]
-    fn a_flaw_that_fills_a_third_does_not_move_the_median() {
-        let (rows, cols) = (10, 30);
-        let block = Block {
+    fn block(rows: usize, cols: usize) -> Block {
+        Block {
             rows,
             cols,
             judged: 0..cols,
@@ -57,7 +76,13 @@ mod tests {
             right: Rim::Mirrored,
             continues: true,
             patches: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_flaw_that_fills_a_third_does_not_move_the_median() {
+        let (rows, cols) = (10, 30);
+        let block = block(rows, cols);
         let mut values = Array2::from_elem((rows, cols), 2.0);
         values.slice_mut(ndarray::s![.., ..10]).fill(100.0);
         let distances = Grown {
@@ -69,13 +94,29 @@ mod tests {
     }
 
     #[test]
-    fn a_lively_lot_is_brought_half_way_back() {
-        let mut distances = Grown {
-            values: Array2::from_elem((1, 1), 8.0),
+    fn cells_that_no_patch_keeps_do_not_move_the_median() {
+        let (rows, cols) = (10, 30);
+        let block = block(rows, cols);
+        let mut values = Array2::zeros((rows, cols));
+        values.slice_mut(ndarray::s![.., ..10]).fill(2.0);
+        let distances = Grown {
+            values,
             above: 0,
-            rows: 1,
+            rows,
         };
-        take_off(&mut distances, 8.0, 2.0);
-        assert_eq!(distances.values[[0, 0]], 4.0);
+        assert_eq!(median(&block, &distances), 2.0);
+    }
+
+    #[test]
+    fn a_lively_lot_is_usual_by_itself_and_its_noise_brought_half_way_back() {
+        let level = Level::of(8.0, 2.0);
+        assert_eq!(level.of_taught(2.0), 8.0);
+        assert_eq!(level.of_taught(3.0), 12.0);
+        assert_eq!(level.share(), 0.5);
+    }
+
+    #[test]
+    fn what_is_far_beyond_other_lots_is_not_usual() {
+        assert!(Level::of(100.0, 2.0).of_taught(2.0) < 10.0);
     }
 }

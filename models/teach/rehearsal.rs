@@ -488,9 +488,8 @@ impl Settled {
     /// Distances with what is usual taken off, smoothed.
     fn even(&self, heard: &Heard) -> Array2<f32> {
         let usual = &self.usual[heard.lane];
-        let mut distances = heard.distances.clone();
-        level::take_off(&mut distances, heard.median, usual.elsewhere);
-        even(&distances, &heard.block, SMOOTH_SCORE_CELLS, usual)
+        let usual = usual.at(heard.median);
+        even(&heard.distances, &heard.block, SMOOTH_SCORE_CELLS, &usual)
     }
 
     /// The score map of a block, before the thresholds.
