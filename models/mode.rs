@@ -69,11 +69,12 @@ const fn layer(name: &'static str, stride_px: usize) -> Layer {
     Layer { name, stride_px }
 }
 
-/// Two layers of 40 features. The network sees 2 px before a cell and 5 behind it; 16 leaves the
-/// rows that smoothing needs but for a hundredth of the last one's weight.
+/// One layer of 16 features, which sees small flaws; 16 px is as far as the spots' filters reach. The
+/// first block of stride 4 beside it brought the pixels' AUROC from 0.911 to 0.946 on real strips,
+/// changed nothing in what was found, and cost half as much again.
 const FAST: Recipe = Recipe {
     network: LITE0,
-    layers: &[layer("stride2", 2), layer("stride4_early", 4)],
+    layers: &[layer("stride2", 2)],
     halo_px: 16,
 };
 
