@@ -1,7 +1,7 @@
 //! Spots: matched filters that know the cloth's own grain.
 //!
 //! ```text
-//! pixels ─▶ mean of colours ─▶ texels (2 × 2 px) ─▶ 15 × 15 filters ─▶ squared ─▶ largest in a cell
+//! pixels ─▶ mean of colours ─▶ texels (2 × 2 px) − 1 ─▶ 15 × 15 filters ─▶ squared ─▶ largest in a cell
 //! ```
 //!
 //! The best linear detector of a known shape `t` in a stationary grain of covariance `C` is the
@@ -24,7 +24,7 @@ pub(crate) const TEXEL_PX: usize = 2;
 /// Side of a filter, in texels.
 pub(crate) const SIDE: usize = 15;
 /// Texels of a cell along one side.
-const IN_CELL: usize = CELL_PX / TEXEL_PX;
+pub(crate) const IN_CELL: usize = CELL_PX / TEXEL_PX;
 /// Texels of a cell.
 pub(crate) const N_PHASES: usize = IN_CELL * IN_CELL;
 /// Standard deviations of the spots, in pixels.
@@ -92,6 +92,16 @@ fn add_responses(
         &["spots.texels"],
         attributes,
     );
+    // Evened cloth is around one. Taken off, what a convolution finds beyond a tile is usual cloth, and
+    // a filter that sums to zero keeps its digits.
+    let one = graph.constant("spots.one", ndarray::arr1(&[1.0_f32]).view());
+    graph.node(
+        "spots.around_zero",
+        "Sub",
+        &["spots.texels", &one],
+        &["spots.around_zero"],
+        Vec::new(),
+    );
     let full = SIDE + IN_CELL - 1;
     let mut weights = Array4::zeros((N_PHASES * filters.len(), 1, full, full));
     for phase in 0..N_PHASES {
@@ -114,7 +124,7 @@ fn add_responses(
     };
     graph.conv(
         "spots.responses",
-        "spots.texels",
+        "spots.around_zero",
         weights.view(),
         bias.view(),
         window,

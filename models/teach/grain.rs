@@ -12,7 +12,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 
 use super::spread::inverse_cholesky;
 use crate::features::Block;
-use crate::spots::{N_PHASES, SIDE, SIGMAS_PX, TEXEL_PX};
+use crate::spots::{IN_CELL, N_PHASES, SIDE, SIGMAS_PX, TEXEL_PX};
 
 /// Share of the variance that is added to each texel's own: no filter may live on what the grain
 /// hardly ever does. 1e-3 and 1e-2 were alike on three plain weaves.
@@ -48,15 +48,14 @@ impl Grain {
             }
             let (cols, _) = patch.columns(&block.judged);
             let rows = patch.kept.rows.clone();
-            let side = TEXEL_PX;
+            let side = IN_CELL;
             let mut texels = Array2::zeros((side * rows.len(), side * cols.len()));
             for phase in 0..N_PHASES {
                 let plane = patch.features.fine(phase);
                 for (row, from) in rows.clone().enumerate() {
                     for (col, from_col) in cols.clone().enumerate() {
-                        // Evened cloth is around one.
                         texels[[side * row + phase / side, side * col + phase % side]] =
-                            plane[[from, from_col]] - 1.0;
+                            plane[[from, from_col]];
                     }
                 }
             }
@@ -134,7 +133,11 @@ impl Grain {
             // The part that answers to brightness alone is taken off.
             let share = of_spot.sum() / of_ones.sum();
             let filter = of_spot - &of_ones * share;
+            // The estimate need not be positive where it is weakest.
             let variance = filter.dot(&covariance.dot(&filter));
+            if variance.is_nan() || variance <= 0.0 {
+                return None;
+            }
             let unit = filter.mapv(|weight| (weight / variance.sqrt()) as f32);
             unit.into_shape_with_order((SIDE, SIDE)).ok()
         });
