@@ -8,11 +8,14 @@
 //! common to all; a lamp's slope, a dead column, a frame's width are one camera's. Lanes stand
 //! in the order of the station file. A lane that was not taught has none of this.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::CELL_PX;
 use crate::level::Level;
 use crate::passport::all_between;
+use crate::quantile::quantile;
 
 /// Widest frame that a passport may speak of, in pixels.
 const MAX_WIDTH: u32 = 65_536;
@@ -52,7 +55,7 @@ impl LaneColumns {
                 self.usual.len()
             ));
         }
-        all_between(&format!("{name}.usual"), &self.usual, n_cells, f64::MIN)
+        all_between(&format!("{name}.usual"), &self.usual, n_cells, 0.0)
     }
 }
 
@@ -90,11 +93,18 @@ impl Usual {
         }
     }
 
-    /// The same in a block whose distances have this `median`.
-    pub(crate) fn at(&self, median: f32) -> UsualHere<'_> {
+    /// The same in a block of `cols` columns whose distances have this `median` over those that are
+    /// `judged`.
+    pub(crate) fn at(&self, median: f32, cols: usize, judged: &Range<usize>) -> UsualHere<'_> {
+        // Lanes differ; a lane's level is of what it showed itself.
+        let usual = if self.columns.len() == cols {
+            quantile(&mut self.columns[judged.clone()].to_vec(), 0.5)
+        } else {
+            self.elsewhere
+        };
         UsualHere {
             taught: self,
-            level: Level::of(median, self.elsewhere),
+            level: Level::of(median, usual),
         }
     }
 }

@@ -160,6 +160,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether what is judged ends left and right, at the cloth's edges.
+    pub(crate) fn ended(&self) -> [bool; 2] {
+        [self.left, self.right].map(|rim| rim == Rim::Ended)
+    }
+
     /// Cells that are judged.
     pub fn n_judged(&self) -> usize {
         self.rows * self.judged.len()

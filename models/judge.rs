@@ -107,7 +107,8 @@ impl Judge {
         let reference = self.window.reference(block, self.settings.smooth_cells);
         let mut distances = reference.distances(block);
         let missing = distances.missing(block);
-        let usual = self.usual.at(level::median(block, &distances));
+        let median = level::median(block, &distances);
+        let usual = self.usual.at(median, block.cols, &block.judged);
         if let Some(missing) = &missing {
             make_usual(&mut distances, missing, block, &usual);
         }

@@ -32,8 +32,8 @@ const LEVEL_STEP: usize = 32;
 const FEWEST_AROUND: usize = 8;
 /// Columns to each side that a feature sees well.
 const SEEN_BESIDE: usize = 2;
-/// Columns at either side in which what stands out belongs to the cloth's edge, which wanders: 25 mm
-/// at 0.2 mm per pixel.
+/// Columns beyond the rim in which what stands out belongs to the cloth's edge, which wanders: with
+/// the rim 32 mm at 0.2 mm per pixel.
 const EDGE_COLUMNS: usize = 32;
 /// Columns by which a cloth's edge may lie elsewhere than it was taught.
 const WANDER: usize = 8;
@@ -77,7 +77,13 @@ impl Pattern {
     }
 
     /// Holds whitened column means against the pattern. Only columns in `judged` are looked at.
-    pub(crate) fn against(&self, means: &Array2<f32>, judged: &Range<usize>) -> Against {
+    /// Where the cloth has `ended`, left and right, what stands out near that end is no column's.
+    pub(crate) fn against(
+        &self,
+        means: &Array2<f32>,
+        judged: &Range<usize>,
+        ended: [bool; 2],
+    ) -> Against {
         let beyond = means - &self.values;
         let mut expected = self.values.clone();
         let is_in = |col: &usize| judged.contains(col) && self.is_known[*col];
@@ -127,7 +133,8 @@ impl Pattern {
         }
         let n_features = means.nrows() as f32;
         let edge = EDGE_COLUMNS.min(judged.len() / 2);
-        let inner = judged.start + edge..judged.end - edge;
+        let [left, right] = ended.map(|ended| if ended { edge } else { 0 });
+        let inner = judged.start + left..judged.end - right;
         let strange = self.strange();
         let is_edge = |col: usize| {
             let wander = col.saturating_sub(WANDER)..(col + WANDER + 1).min(strange.len());
@@ -342,7 +349,7 @@ mod tests {
         let pattern = Pattern::of(&cloth(0), vec![true; 200]);
         let mut today = cloth(3);
         let highest = |today: &Array2<f32>| {
-            let distances = pattern.against(today, &(3..200)).distances;
+            let distances = pattern.against(today, &(3..200), [true; 2]).distances;
             let at = (0..200)
                 .max_by(|a, b| distances[*a].total_cmp(&distances[*b]))
                 .unwrap();
@@ -383,7 +390,7 @@ mod tests {
             *value += 3.0 - 0.02 * col as f32;
         }
         today.column_mut(90).mapv_inplace(|value| value + 2.0);
-        let against = pattern.against(&today, &(0..200));
+        let against = pattern.against(&today, &(0..200), [false; 2]);
         for (col, distance) in against.distances.iter().enumerate() {
             assert_eq!(*distance > 1.0, col == 90, "column {col}: {distance}");
         }
@@ -415,7 +422,7 @@ mod tests {
         assert!(!none.fits((4, 20)));
         assert_eq!(StoredPattern::of(&none).read(4, 20), Ok(none));
         let moved = Pattern::of(&means(20), vec![false; 20]).moved(7);
-        let against = moved.against(&means(20), &(0..20));
+        let against = moved.against(&means(20), &(0..20), [false; 2]);
         assert!(against.distances.iter().all(|distance| *distance == 0.0));
     }
 }

@@ -114,7 +114,7 @@ impl Window {
         let judged = &block.judged;
         if !is_known {
             let mut values = smoothed_mean(&total, judged, smooth_cells);
-            let far = self.begin(&own, judged, &mut values);
+            let far = self.begin(&own, block, &mut values);
             return Reference {
                 values,
                 own,
@@ -165,14 +165,14 @@ impl Window {
 
     /// Gives the columns of a block without a past that are far from the pattern the reference
     /// that they should have; tells which they are.
-    fn begin(&self, own: &Sums, judged: &Range<usize>, values: &mut Array2<f32>) -> Vec<f32> {
+    fn begin(&self, own: &Sums, block: &Block, values: &mut Array2<f32>) -> Vec<f32> {
         let mut far = vec![0.0; own.counts.len()];
         let start = self.start.as_ref();
         let Some((pattern, threshold)) = start.filter(|(pattern, _)| pattern.fits(values.dim()))
         else {
             return far;
         };
-        let against = pattern.against(&own.means(), &without_rims(judged));
+        let against = pattern.against(&own.means(), &without_rims(&block.judged), block.ended());
         let threshold = threshold.for_rows(own.rows);
         for (col, distance) in against.distances.iter().enumerate() {
             let away = self.away(col, *distance, threshold);
@@ -219,15 +219,20 @@ impl Window {
         let mut own = reference.own;
         if !unusual.is_empty() {
             let mut n_running = vec![0_usize; block.cols];
+            let mut has_flag = vec![false; block.cols];
             // A column that is not known yet and merely odd, such as a dying sensor's, must get
             // to be known; one that is flagged must not.
             let runs = |cell: &&UnusualCell| cell.is_flagged || reference.is_known[cell.col];
             for cell in unusual.iter().filter(runs) {
                 n_running[cell.col] += 1;
+                has_flag[cell.col] |= cell.is_flagged;
             }
+            // What is merely odd and nowhere a flaw is cloth that is learned anew; else it would
+            // be held against what it was for ever.
             let is_running: Vec<bool> = n_running
                 .iter()
-                .map(|n| *n as f32 > RUNNING_SHARE * block.rows as f32)
+                .zip(&has_flag)
+                .map(|(n, has_flag)| *has_flag && *n as f32 > RUNNING_SHARE * block.rows as f32)
                 .collect();
             for patch in &block.patches {
                 leave_out(patch, &block.judged, &mut own, (unusual, &is_running));

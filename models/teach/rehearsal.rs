@@ -383,7 +383,7 @@ impl Rehearsal {
                 continue;
             }
             let highest = |against: Against| against.distances.into_iter().fold(0.0, f32::max);
-            let score = highest(moved.against(&means, &without_rims(&block.judged)));
+            let score = highest(moved.against(&means, &without_rims(&block.judged), block.ended()));
             if score > 0.0 {
                 rehearsed.n_starts += 1;
                 rehearsed.starts.add(Peak {
@@ -488,7 +488,7 @@ impl Settled {
     /// Distances with what is usual taken off, smoothed.
     fn even(&self, heard: &Heard) -> Array2<f32> {
         let usual = &self.usual[heard.lane];
-        let usual = usual.at(heard.median);
+        let usual = usual.at(heard.median, heard.block.cols, &heard.block.judged);
         even(&heard.distances, &heard.block, SMOOTH_SCORE_CELLS, &usual)
     }
 
