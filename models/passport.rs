@@ -23,7 +23,7 @@ use crate::{MAX_HALO_PX, TILE_STEP_PX};
 pub(crate) const PASSPORT_KEY: &str = "selvedge.passport";
 
 /// Version of the passport's layout that this program writes and reads.
-pub const PASSPORT_FORMAT: u32 = 3;
+pub const PASSPORT_FORMAT: u32 = 4;
 
 /// Limits of what a passport may say, beyond anything that `teach` writes: a window of ten
 /// metres, a smoothing over sixteen cells, rims of 64 cells.
@@ -241,7 +241,6 @@ pub struct Judgement {
     /// Mean distance from the taught reference alone that the file's own output calls 1.0.
     pub taught_scale: f32,
     /// The spots that are looked for beside, in the order of the output `fine`.
-    #[serde(default)]
     pub spots: Vec<Spot>,
 }
 
@@ -313,7 +312,9 @@ impl Judgement {
             0.0,
             MAX_SMOOTH_CELLS,
         )?;
-        finite("judgement.usual_elsewhere", f64::from(self.usual_elsewhere))?;
+        let usual_elsewhere = f64::from(self.usual_elsewhere);
+        finite("judgement.usual_elsewhere", usual_elsewhere)?;
+        between("judgement.usual_elsewhere", usual_elsewhere, 0.0, f64::MAX)?;
         all_between("judgement.left", &self.left, MAX_RIM_CELLS, 1.0)?;
         all_between("judgement.right", &self.right, MAX_RIM_CELLS, 1.0)?;
         all_between("judgement.mirror", &self.mirror, MAX_RIM_CELLS, 1.0)?;

@@ -72,7 +72,7 @@ const MODELS: [(&str, &[&str]); 5] = [
     ("text.onnx", &["not a usable ONNX file"]),
     (
         "later_passport.onnx",
-        &["found passport format 4, expected 3"],
+        &["found passport format 5, expected 4"],
     ),
     (
         "no_golden_tile.onnx",

@@ -130,6 +130,11 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
         ("/lanes", json!(vec![lane.clone(); 65]), "found 65 lanes"),
         (
             "/judgement/usual_elsewhere",
+            json!(-1.0),
+            "judgement.usual_elsewhere = -1",
+        ),
+        (
+            "/judgement/usual_elsewhere",
             json!(-1e300),
             "usual_elsewhere = -inf",
         ),
@@ -175,8 +180,8 @@ fn a_number_that_would_mislead_the_judge_is_refused_by_name() {
             "unknown variant `guessed`",
         ),
         ("/evidence/scale", json!(null), "expected f64"),
-        ("/format", json!(2), "found passport format 2, expected 3"),
-        ("/format", json!(4), "found passport format 4, expected 3"),
+        ("/format", json!(3), "found passport format 3, expected 4"),
+        ("/format", json!(5), "found passport format 5, expected 4"),
     ];
     for (pointer, value, said) in cases {
         let refused = with(pointer, value).expect_err(pointer);

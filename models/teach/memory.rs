@@ -33,7 +33,7 @@ use crate::threshold::{Peak, Peaks};
 /// First bytes of a memory.
 const MAGIC: &[u8; 8] = b"SLVGMEM1";
 /// Version of what follows them.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes of the digest at the end.
 const DIGEST_BYTES: usize = 32;
 /// Most of anything that a memory may speak of, beyond anything that `teach` writes.
@@ -296,6 +296,8 @@ impl Memory {
         let (facts, numbers) = rest
             .split_at_checked(length)
             .ok_or_else(|| format!("found {} bytes, expected {length} of facts", rest.len()))?;
+        let version: Version = serde_json::from_slice(facts).map_err(|error| error.to_string())?;
+        version.check()?;
         let facts: Facts = serde_json::from_slice(facts).map_err(|error| error.to_string())?;
         facts.check()?;
         let mut numbers = Numbers { bytes: numbers };
@@ -307,7 +309,13 @@ impl Memory {
     }
 }
 
-impl Facts {
+/// What is read of a memory before anything else.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl Version {
     fn check(&self) -> Result<(), String> {
         if self.format != FORMAT {
             return Err(format!(
@@ -315,6 +323,12 @@ impl Facts {
                 self.format
             ));
         }
+        Ok(())
+    }
+}
+
+impl Facts {
+    fn check(&self) -> Result<(), String> {
         let cols = self.columns.iter().map(|(cols, _)| *cols);
         let medians = self.medians.iter().flatten();
         let sizes = [
