@@ -13,8 +13,14 @@ use crate::program::{Mill, files_in, onnx_runtime};
 const FABRICS: [&str; 3] = ["00", "02", "03"];
 /// Good strips that are taught.
 const N_TAUGHT: usize = 12;
-/// Strip AUROC weighted by defective strips that must be reached; 0.944 was measured.
-const LEAST_AUROC: f64 = 0.88;
+/// What must be reached, weighted by defective strips. Measured were 0.992, 0.972 and 0.91.
+const LEAST: [(&str, f64); 3] = [
+    ("image_auroc", 0.97),
+    ("pixel_auroc", 0.96),
+    ("defective_found", 0.85),
+];
+/// Good strips of 24 that may be flagged; 1 was.
+const MOST_GOOD_FLAGGED: usize = 2;
 
 /// The data, and a mill to use it in; `None`, aloud, where either cannot be had.
 fn data() -> Option<(PathBuf, Mill)> {
@@ -98,7 +104,8 @@ fn strips_of_three_weaves_are_told_apart() {
     let Some((folder, mill)) = data() else {
         return;
     };
-    let (mut weighted, mut n_defective) = (0.0, 0.0);
+    let (mut weighted, mut n_defective) = ([0.0; LEAST.len()], 0.0);
+    let mut n_good_flagged = 0;
     for fabric in FABRICS {
         let strips = folder.join("aitex").join(fabric);
         let good = files_in(&strips.join("good"));
@@ -110,10 +117,14 @@ fn strips_of_three_weaves_are_told_apart() {
         args.extend(["--defective", defective.to_str().unwrap()]);
         args.extend(["--masks", masks.to_str().unwrap(), "--json"]);
         let report = mill.run(&args).json(1);
-        let auroc = report["image_auroc"].as_f64().unwrap();
         let n = files_in(&defective).len() as f64;
-        weighted += auroc * n;
+        for (sum, (key, _)) in weighted.iter_mut().zip(LEAST) {
+            *sum += report[key].as_f64().unwrap() * n;
+        }
         n_defective += n;
+        let images = report["images"].as_array().unwrap();
+        let is_good_flagged = |image: &&Value| image["label"] == "good" && image["flagged"] == true;
+        n_good_flagged += images.iter().filter(is_good_flagged).count();
 
         let roll = inspect(&mill, fabric, &defective);
         assert_true(&roll);
@@ -121,8 +132,14 @@ fn strips_of_three_weaves_are_told_apart() {
         let length = 256.0 * 0.2 * n;
         assert!((roll["length_mm"].as_f64().unwrap() - length).abs() < 1e-6);
     }
-    let auroc = weighted / n_defective;
-    assert!(auroc >= LEAST_AUROC, "weighted strip AUROC is {auroc:.3}");
+    for (sum, (key, least)) in weighted.into_iter().zip(LEAST) {
+        let found = sum / n_defective;
+        assert!(found >= least, "{key} is {found:.3}, expected {least}");
+    }
+    assert!(
+        n_good_flagged <= MOST_GOOD_FLAGGED,
+        "{n_good_flagged} of 24"
+    );
 }
 
 #[test]
