@@ -4,6 +4,7 @@ use ndarray::Array3;
 
 use super::*;
 use crate::features::{Features, Kept, Patch};
+use crate::passport::Spot;
 use crate::teach::{REFERENCE, Rehearsal, Teacher};
 use crate::threshold::FalseAlarms;
 
@@ -409,4 +410,113 @@ fn what_a_judge_remembers_does_not_grow_with_the_roll() {
         judge.judge(&block(&whitener.apply(&raw), &[], true));
         assert!(judge.window.n_blocks() <= window_blocks, "block {i}");
     }
+}
+
+/// A judgement that looks for spots of two kinds, whose responses near a left selvedge are usually
+/// four times as large in the outermost column and twice in the next.
+fn looking_for_spots() -> Judgement {
+    let spot = |threshold| Spot {
+        sigma_px: 2.0,
+        threshold,
+        left: vec![4.0, 2.0],
+        right: Vec::new(),
+        mirror: Vec::new(),
+    };
+    Judgement {
+        threshold: 1.0,
+        line_threshold: None,
+        start: None,
+        smooth_cells: 1.0,
+        usual_elsewhere: 0.0,
+        left: Vec::new(),
+        right: Vec::new(),
+        mirror: Vec::new(),
+        taught_scale: 1.0,
+        spots: vec![spot(10.0), spot(30.0)],
+    }
+}
+
+/// Scores that spots raise from nothing in a block of two patches, each seeing a cell more around
+/// what it keeps: 1 everywhere in both kinds, but `found` at the block's `cell` in the kind `n`.
+fn raised(n: usize, cell: [usize; 2], found: f32) -> Array2<f32> {
+    let mut block = block(&Array3::zeros((1, ROWS, COLS)), &[], true);
+    let patch = |cols: Range<usize>| {
+        let shape = (ROWS + 2, cols.len() + 2);
+        let fine = Array3::from_shape_fn((2, shape.0, shape.1), |(kind, row, col)| {
+            // Beyond what a patch keeps it tells nothing that counts.
+            if row == 0 || row == ROWS + 1 || col == 0 || col == cols.len() + 1 {
+                1e6
+            } else if (kind, [row - 1, cols.start + col - 1]) == (n, cell) {
+                found
+            } else {
+                1.0
+            }
+        });
+        let features = Features::from_array(Array3::zeros((1, shape.0, shape.1)));
+        let features = features.with_fine(Features::from_array(fine)).unwrap();
+        let kept = Kept {
+            rows: 1..1 + ROWS,
+            cols: 1..1 + cols.len(),
+        };
+        Patch::new(features, kept, 0, cols.start)
+    };
+    block.patches = vec![patch(0..40), patch(40..COLS)];
+    let mut scores = Array2::zeros((ROWS, COLS));
+    raise_spots(&mut scores, &block, &looking_for_spots());
+    scores
+}
+
+/// Cells that score above 1.
+fn flagged_cells(scores: &Array2<f32>) -> Vec<[usize; 2]> {
+    let cells = scores.indexed_iter().filter(|(_, score)| **score > 1.0);
+    cells.map(|((row, col), _)| [row, col]).collect()
+}
+
+#[test]
+fn a_spot_is_flagged_in_its_own_cell_and_nowhere_else() {
+    // In either patch, at their cut, and in the picture's corner.
+    for cell in [[15, 30], [15, 39], [15, 40], [31, 79]] {
+        let scores = raised(0, cell, 20.0);
+        assert_eq!(flagged_cells(&scores), [cell]);
+        assert!((scores[cell] - 4.0).abs() < 1e-5, "{}", scores[cell]);
+    }
+}
+
+#[test]
+fn each_kind_of_spot_has_a_threshold_of_its_own() {
+    for (n, threshold) in [(0, 10.0), (1, 30.0)] {
+        let below = raised(n, [15, 30], 0.95 * threshold);
+        assert_eq!(flagged_cells(&below), [[0; 2]; 0], "kind {n}");
+        let above = raised(n, [15, 30], 1.05 * threshold);
+        assert_eq!(flagged_cells(&above), [[15, 30]], "kind {n}");
+    }
+}
+
+#[test]
+fn a_spot_near_a_selvedge_weighs_as_much_less_as_is_usual_there() {
+    // The judged columns begin at 4; half the response is a quarter of the score.
+    for (col, share) in [(4, 1.0 / 16.0), (5, 1.0 / 4.0), (6, 1.0), (79, 1.0)] {
+        let scores = raised(0, [15, col], 15.0);
+        let expected = 2.25 * share;
+        let found = scores[[15, col]];
+        assert!((found - expected).abs() < 1e-5, "column {col}: {found}");
+        assert_eq!(flagged_cells(&scores).len(), usize::from(expected > 1.0));
+    }
+}
+
+#[test]
+fn a_spot_raises_a_score_and_never_lowers_one() {
+    let mut block = block(&Array3::zeros((1, ROWS, COLS)), &[], true);
+    for patch in &mut block.patches {
+        let features = Features::from_array(Array3::zeros((1, ROWS, COLS)));
+        let fine = Features::from_array(Array3::from_elem((2, ROWS, COLS), 10.0));
+        patch.features = features.with_fine(fine).unwrap();
+    }
+    let mut scores = Array2::from_elem((ROWS, COLS), 0.5);
+    scores[[15, 30]] = 3.0;
+    raise_spots(&mut scores, &block, &looking_for_spots());
+    assert_eq!(scores[[15, 30]], 3.0);
+    assert_eq!(scores[[15, 31]], 1.0);
+    // Outside the judged columns nothing is found.
+    assert_eq!(scores[[15, 3]], 0.5);
 }
