@@ -228,6 +228,48 @@ mod tests {
         assert!(others.clone().all(|at| *at < 1.1), "{left:?} {right:?}");
     }
 
+    /// The left and right profiles of cloth 240 cells wide whose columns 12 to 15 score `times` as
+    /// much as the rest.
+    fn beside_a_band(times: f32) -> [Vec<f32>; 2] {
+        let wide = Block {
+            cols: 240,
+            judged: 0..240,
+            ..block(64)
+        };
+        let map = Array2::from_shape_fn((64, 240), |(row, col)| {
+            let usual = 0.5 + ((row * 37 + col * 11) % 100) as f32 * 0.01;
+            let is_band = (12..16).contains(&col);
+            if is_band { times * usual } else { usual }
+        });
+        let mut rims = Rims::default();
+        (0..20).for_each(|_| rims.add(&wide, &map));
+        let [left, right, _] = rims.profiles(0.98);
+        [left, right]
+    }
+
+    #[test]
+    fn a_band_beside_a_selvedge_is_its_own_and_a_cell_to_each_side() {
+        let [left, right] = beside_a_band(3.0);
+        assert_eq!(left.len(), 17, "{left:?}");
+        for (col, times) in left.iter().enumerate() {
+            match col {
+                0..RIM_CELLS => assert!((1.0..1.1).contains(times), "{left:?}"),
+                RIM_CELLS..11 => assert_eq!(*times, 1.0, "{left:?}"),
+                _ => assert!((times - 3.0).abs() < 0.15, "{left:?}"),
+            }
+        }
+        assert_eq!(right.len(), RIM_CELLS, "{right:?}");
+        assert!(right.iter().all(|times| *times < 1.1), "{right:?}");
+    }
+
+    #[test]
+    fn a_band_that_scores_little_more_is_taken_for_chance() {
+        for profile in beside_a_band(1.2) {
+            assert_eq!(profile.len(), RIM_CELLS, "{profile:?}");
+            assert!(profile.iter().all(|times| *times < 1.1), "{profile:?}");
+        }
+    }
+
     #[test]
     fn a_quantile_is_right_to_a_step_of_the_scale() {
         let mut histogram = Histogram::default();
