@@ -337,6 +337,7 @@ mod tests {
 
     use super::*;
     use crate::Scorer;
+    use crate::spots::SIDE;
 
     /// The installed backbone of `mode`, if it is installed.
     fn installed(mode: Mode) -> Option<(Runtime, BackboneFile)> {
@@ -424,6 +425,77 @@ mod tests {
             let scale = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() < 1e-5 * scale, "{mode}");
+            }
+        }
+    }
+
+    /// Noise around one, as evened cloth is.
+    fn noise(planes: usize) -> Array3<f32> {
+        let mut state = 0x5e1_u64;
+        Array3::from_shape_simple_fn((planes, 64, 96), || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            0.5 + (state >> 40) as f32 / (1_u64 << 24) as f32
+        })
+    }
+
+    /// Two filters that sum to zero and are the same in no direction.
+    fn filters() -> [Array2<f32>; 2] {
+        [3, 7].map(|n| {
+            let mut filter = Array2::from_shape_fn((SIDE, SIDE), |(row, col)| {
+                ((n * row + 5 * col + row * col) % 11) as f32 / 11.0
+            });
+            filter -= filter.mean().unwrap();
+            filter
+        })
+    }
+
+    /// The largest squared response of `filter` within the cell at `row`, `col`, summed up plainly.
+    fn plain(texels: &Array2<f64>, filter: &Array2<f32>, row: usize, col: usize) -> f64 {
+        let responses = (0..2).flat_map(|down| (0..2).map(move |right| (down, right)));
+        let squares = responses.map(|(down, right)| {
+            let first = [2 * row + down, 2 * col + right].map(|at| at - SIDE / 2);
+            let seen = texels.slice(s![first[0].., first[1]..]);
+            let seen = seen.slice(s![..SIDE, ..SIDE]);
+            let products = seen.iter().zip(filter);
+            let response: f64 = products.map(|(texel, w)| texel * f64::from(*w)).sum();
+            response * response
+        });
+        squares.fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn spots_are_the_squared_correlation_with_their_filter_at_its_largest_in_a_cell() {
+        let Some((runtime, backbone)) = installed(Mode::Fast) else {
+            return;
+        };
+        for channels in [Channels::Grey, Channels::Rgb] {
+            let tile = noise(channels.n_planes());
+            let filters = filters();
+            let mut scorer = backbone.raw_scorer(&runtime, channels, &filters).unwrap();
+            let found = scorer.features(tile.view()).unwrap();
+            assert_eq!(found.n_fine(), filters.len());
+            let grey = tile.mapv(f64::from).mean_axis(Axis(0)).unwrap();
+            let texels = Array2::from_shape_fn((32, 48), |(row, col)| {
+                let texel = s![2 * row..2 * row + 2, 2 * col..2 * col + 2];
+                grey.slice(texel).mean().unwrap()
+            });
+            // A filter at a cell beside the tile's border would reach beyond it.
+            let beside = SIDE.div_ceil(4);
+            for (n, filter) in filters.iter().enumerate() {
+                let fine = found.fine(n);
+                assert_eq!(fine.dim(), (16, 24));
+                for row in beside..16 - beside {
+                    for col in beside..24 - beside {
+                        let expected = plain(&texels, filter, row, col);
+                        let found = f64::from(fine[[row, col]]);
+                        assert!(
+                            (found - expected).abs() < 1e-4 * expected,
+                            "{channels:?}, filter {n} at {row}, {col}: {found}, not {expected}"
+                        );
+                    }
+                }
             }
         }
     }
