@@ -162,8 +162,11 @@ fn resume(url: &str, whole: &Told) {
     told.assert_adds_up();
     assert_eq!(told.coverage, whole.coverage);
     assert_eq!(told.flaws.len(), whole.flaws.len(), "{:?}", told.boxes());
-    for (flaw, expected) in told.flaws.iter().zip(&whole.flaws) {
-        assert!(is_same(flaw, expected), "{flaw:?} is not {expected:?}");
+    for expected in &whole.flaws {
+        // Flaws stand in the order of their first rows, which may be a cell away.
+        let is_there = |flaw: &&ToldFlaw| is_same(flaw, expected);
+        let n = told.flaws.iter().filter(is_there).count();
+        assert_eq!(n, 1, "{expected:?} among {:?}", told.boxes());
     }
     assert!(told.events.iter().any(|(kind, ..)| kind == store::RESUMED));
 }
