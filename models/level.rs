@@ -19,7 +19,7 @@ use crate::features::Block;
 use crate::quantile::quantile;
 use crate::reference::Grown;
 
-/// Every so many cells count; a median needs no more.
+/// At least every so many cells count; a median needs no more.
 const CELL_STEP: usize = 7;
 /// Levels beyond which it is not merely another lot.
 const LEVELS: (f32, f32) = (0.25, 4.0);
@@ -52,11 +52,28 @@ pub(crate) fn median(block: &Block, distances: &Grown) -> f32 {
     let own = distances.block();
     let judged = block.judged.len();
     let mut sample: Vec<f32> = (0..block.rows * judged)
-        .step_by(CELL_STEP)
+        .step_by(cell_step(judged))
         .map(|at| own[[at / judged, block.judged.start + at % judged]])
         .filter(|distance| *distance > 0.0)
         .collect();
     quantile(&mut sample, 0.5)
+}
+
+/// The first step from [`CELL_STEP`] on that shares no factor with the judged width, so that each
+/// row's cells are of other columns than the last one's: lamps and selvedges differ by column.
+fn cell_step(judged: usize) -> usize {
+    let mut step = CELL_STEP;
+    while greatest_common_divisor(judged.max(1), step) > 1 {
+        step += 1;
+    }
+    step
+}
+
+fn greatest_common_divisor(mut one: usize, mut other: usize) -> usize {
+    while other > 0 {
+        (one, other) = (other, one % other);
+    }
+    one
 }
 
 #[cfg(test)]
@@ -105,6 +122,50 @@ mod tests {
             rows,
         };
         assert_eq!(median(&block, &distances), 2.0);
+    }
+
+    #[test]
+    fn every_column_counts_alike_whatever_the_width() {
+        for cols in [1, 7, 12, 14, 28, 30, 210, 240, 1001, 2310] {
+            let step = cell_step(cols);
+            assert!((CELL_STEP..2 * CELL_STEP).contains(&step), "{cols}: {step}");
+            // As many rows as the step is long hold each column once.
+            let mut n_of_column = vec![0; cols];
+            for at in (0..step * cols).step_by(step) {
+                n_of_column[at % cols] += 1;
+            }
+            assert!(n_of_column.iter().all(|n| *n == 1), "{cols}: {step}");
+        }
+    }
+
+    #[test]
+    fn single_columns_do_not_make_the_median_of_a_width_that_the_step_divides() {
+        let (rows, cols) = (20, 4 * CELL_STEP);
+        let block = block(rows, cols);
+        let values =
+            Array2::from_shape_fn(
+                (rows, cols),
+                |(_, col)| {
+                    if col % CELL_STEP == 0 { 100.0 } else { 2.0 }
+                },
+            );
+        let distances = Grown {
+            values,
+            above: 0,
+            rows,
+        };
+        assert_eq!(median(&block, &distances), 2.0);
+    }
+
+    #[test]
+    fn a_block_of_which_nothing_is_judged_has_no_median() {
+        let block = block(10, 0);
+        let distances = Grown {
+            values: Array2::zeros((10, 0)),
+            above: 0,
+            rows: 10,
+        };
+        assert_eq!(median(&block, &distances), 0.0);
     }
 
     #[test]
