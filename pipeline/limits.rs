@@ -68,7 +68,9 @@ pub fn measure(measuring: &Measuring<'_>, progress: &mut dyn FnMut()) -> anyhow:
     };
     for (lane, at) in measuring.lanes.iter().enumerate() {
         let n_each = N_EACH.div_ceil(n_lanes);
-        let plan = Arc::new(Mutex::new(Plan::new(n_each, SEED + lane as u64)));
+        let halo_px = measuring.article.passport().backbone.halo_px;
+        let plan = Plan::new(n_each, halo_px, SEED + lane as u64);
+        let plan = Arc::new(Mutex::new(plan));
         for _ in 0..MOST_PASSES {
             if plan
                 .lock()

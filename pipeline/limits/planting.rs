@@ -5,9 +5,9 @@
 //!                              └─▶ Plan: what was planted into which frame
 //! ```
 //!
-//! Flaws lie apart from each other by more than the network sees, so that each is judged as if it
-//! were alone, and away from the cloth's edges, but for those that belong there. Kinds take turns,
-//! the one that was planted least often first; sizes are spread evenly over their logarithm.
+//! Flaws of a frame lie apart from each other by more than the model sees, so that each is judged as
+//! if it were alone, and away from the cloth's edges, but for those that belong there. Kinds take
+//! turns, the one that was planted least often first; sizes are spread evenly over their logarithm.
 //! Everything comes from a seeded generator: the same cloth gets the same flaws. The source ends
 //! with the good cloth, or when enough was planted.
 
@@ -17,12 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use calibration::{ClothSpan, find_cloth};
 use camera::{CameraError, Captured, Description, Frame, Pool, Source};
+use models::CELL_PX;
 
+use super::TOUCHES_CELLS;
 use super::draw::{Canvas, KINDS, Kind, Mark, Place, Scale, Shape};
 
-/// Pixels between flaws. Beyond 34 px the network sees nothing of a flaw, and what is smoothed
-/// along a column fades over as much again.
-const APART_PX: usize = 72;
+/// Pixels over which a score fades that is smoothed and then followed along its column: three
+/// standard deviations of both together, 1.5 and 2 cells.
+const FADES_PX: usize = 30;
 /// Pixels that stay free beside the cloth's edges.
 const FROM_EDGE_PX: usize = 32;
 /// Pixels that stay free at a frame's first and last line.
@@ -43,17 +45,21 @@ pub(super) struct Plan {
     n_planted: Vec<usize>,
     /// What was planted, by number of the frame; taken out when it was looked for.
     frames: BTreeMap<u64, Vec<(usize, Mark)>>,
+    apart_px: usize,
     lots: Lots,
 }
 
 impl Plan {
-    /// An empty plan for so many flaws of each kind.
-    pub(super) fn new(n_wanted: usize, seed: u64) -> Self {
+    /// An empty plan for so many flaws of each kind, for a model that sees no further than
+    /// `halo_px` from a cell. The halo of every mode holds what its network and the filters for
+    /// spots see.
+    pub(super) fn new(n_wanted: usize, halo_px: usize, seed: u64) -> Self {
         Self {
             n_wanted,
             n_frames: 0,
             n_planted: vec![0; KINDS.len()],
             frames: BTreeMap::new(),
+            apart_px: halo_px + FADES_PX + TOUCHES_CELLS * CELL_PX,
             lots: Lots(seed),
         }
     }
@@ -85,7 +91,8 @@ impl Plan {
             let size_mm = self.lots.size(kind, self.n_planted[nth], scale);
             let place = (0..N_TRIES).find_map(|_| {
                 let place = room.place(kind, size_mm, scale, &mut self.lots)?;
-                let is_free = marks.iter().all(|(_, other)| place.is_apart(&other.place));
+                let is_apart = |(_, other): &(_, Mark)| place.is_apart(&other.place, self.apart_px);
+                let is_free = marks.iter().all(is_apart);
                 is_free.then_some(place)
             });
             match place {
@@ -150,10 +157,10 @@ impl Room {
 }
 
 impl Place {
-    fn is_apart(&self, other: &Place) -> bool {
-        let clear = |a: &Range<usize>, b: &Range<usize>| {
-            a.start >= b.end + APART_PX || b.start >= a.end + APART_PX
-        };
+    /// Whether `px` or more lie between them.
+    fn is_apart(&self, other: &Place, px: usize) -> bool {
+        let clear =
+            |a: &Range<usize>, b: &Range<usize>| a.start >= b.end + px || b.start >= a.end + px;
         clear(&self.rows, &other.rows) || clear(&self.cols, &other.cols)
     }
 }

@@ -25,6 +25,9 @@ fn long() -> LoomSettings {
     }
 }
 
+/// How far models of the three modes see.
+const HALOS_PX: [usize; 3] = [16, 24, 64];
+
 /// All frames of a source, with their number.
 fn frames(source: &mut dyn Source) -> Vec<(u64, Vec<u8>)> {
     let pool = Pool::new(1, source.description().shape.n_bytes());
@@ -36,8 +39,16 @@ fn frames(source: &mut dyn Source) -> Vec<(u64, Vec<u8>)> {
 }
 
 fn planted(n_wanted: usize) -> (Planted, Arc<Mutex<Plan>>) {
-    let plan = Arc::new(Mutex::new(Plan::new(n_wanted, 7)));
-    let good = Box::new(Loom::new(cloth()).unwrap());
+    planted_for(24, n_wanted, cloth())
+}
+
+fn planted_for(
+    halo_px: usize,
+    n_wanted: usize,
+    cloth: LoomSettings,
+) -> (Planted, Arc<Mutex<Plan>>) {
+    let plan = Arc::new(Mutex::new(Plan::new(n_wanted, halo_px, 7)));
+    let good = Box::new(Loom::new(cloth).unwrap());
     (Planted::new(good, SCALE, Arc::clone(&plan)), plan)
 }
 
@@ -71,19 +82,50 @@ fn flaws_change_their_own_boxes_and_nothing_else() {
 }
 
 #[test]
-fn flaws_lie_apart_and_away_from_the_edges() {
-    let (mut source, plan) = planted(40);
-    for (sequence, _) in frames(&mut source) {
-        let marks = plan.lock().unwrap().take(sequence);
-        for (nth, (_, mark)) in marks.iter().enumerate() {
-            assert!(mark.place.rows.end <= 256 && mark.place.cols.end <= 1024);
-            if mark.kind.shape != Shape::Cut {
-                assert!(mark.place.cols.start >= 64 + FROM_EDGE_PX - 8, "{mark:?}");
-            }
-            for (_, other) in &marks[nth + 1..] {
-                assert!(mark.place.is_apart(&other.place), "{mark:?} {other:?}");
+fn flaws_lie_further_apart_than_any_mode_sees_and_away_from_the_edges() {
+    for halo_px in HALOS_PX {
+        let (mut source, plan) = planted_for(halo_px, 40, cloth());
+        let (mut n_pairs, mut nearest) = (0, usize::MAX);
+        for (sequence, _) in frames(&mut source) {
+            let marks = plan.lock().unwrap().take(sequence);
+            for (nth, (_, mark)) in marks.iter().enumerate() {
+                assert!(mark.place.rows.end <= 256 && mark.place.cols.end <= 1024);
+                if mark.kind.shape != Shape::Cut {
+                    assert!(mark.place.cols.start >= 64 + FROM_EDGE_PX - 8, "{mark:?}");
+                }
+                for (_, other) in &marks[nth + 1..] {
+                    n_pairs += 1;
+                    nearest = nearest.min(between(&mark.place, &other.place));
+                }
             }
         }
+        assert!(n_pairs > 10, "{halo_px} px: {n_pairs}");
+        // Whoever looks at a flaw's cells sees `halo_px` further, and scores have faded there.
+        assert!(nearest >= halo_px + 38, "{halo_px} px: {nearest}");
+        assert!(nearest < halo_px + 60, "{halo_px} px: {nearest}");
+    }
+}
+
+/// Rows or columns between two places, whichever are more.
+fn between(one: &Place, other: &Place) -> usize {
+    let gap = |a: &Range<usize>, b: &Range<usize>| {
+        let (before, behind) = if a.start < b.start { (a, b) } else { (b, a) };
+        behind.start.saturating_sub(before.end)
+    };
+    gap(&one.rows, &other.rows).max(gap(&one.cols, &other.cols))
+}
+
+#[test]
+fn every_kind_finds_room_however_far_a_mode_sees() {
+    for halo_px in HALOS_PX {
+        let (mut source, plan) = planted_for(halo_px, 2, long());
+        frames(&mut source);
+        let plan = plan.lock().unwrap();
+        let n_planted = &plan.n_planted;
+        assert!(
+            n_planted.iter().all(|n| *n == 2),
+            "{halo_px}: {n_planted:?}"
+        );
     }
 }
 
@@ -91,9 +133,8 @@ fn flaws_lie_apart_and_away_from_the_edges() {
 fn the_same_cloth_gets_the_same_flaws_and_no_more_than_are_wanted() {
     let once = frames(&mut planted(2).0);
     assert_eq!(once, frames(&mut planted(2).0));
-    let plan = Arc::new(Mutex::new(Plan::new(1, 7)));
-    let good = Box::new(Loom::new(long()).unwrap());
-    let n_frames = frames(&mut Planted::new(good, SCALE, Arc::clone(&plan))).len();
+    let (mut source, plan) = planted_for(24, 1, long());
+    let n_frames = frames(&mut source).len();
     let plan = plan.lock().unwrap();
     assert!(
         plan.n_planted.iter().all(|n| *n == 1),
@@ -110,9 +151,8 @@ fn without_a_table_in_sight_no_selvedge_is_cut() {
         right: Beside::Cloth,
         ..long()
     };
-    let plan = Arc::new(Mutex::new(Plan::new(2, 7)));
-    let good = Box::new(Loom::new(bare).unwrap());
-    frames(&mut Planted::new(good, SCALE, Arc::clone(&plan)));
+    let (mut source, plan) = planted_for(24, 2, bare);
+    frames(&mut source);
     let plan = plan.lock().unwrap();
     for (kind, n) in KINDS.iter().zip(&plan.n_planted) {
         assert_eq!(*n > 0, kind.shape != Shape::Cut, "{}", kind.name);
