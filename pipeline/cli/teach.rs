@@ -38,7 +38,7 @@ pub(super) struct TeachArgs {
     /// False alarms per 100 m² that are acceptable.
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub(super) false_alarms: f64,
-    /// Looks at the first layers only: about three times as fast, weaker at large faint flaws.
+    /// Looks at the first layer only: about four times as fast, weaker at large faint flaws.
     #[arg(long, conflicts_with = "quality")]
     pub(super) fast: bool,
     /// Looks with a stronger and slower network; needs `make quality`.
