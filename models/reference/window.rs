@@ -11,7 +11,6 @@
 //! block, and one row for what columns were.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1};
 
