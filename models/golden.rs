@@ -168,21 +168,6 @@ mod tests {
         }
     }
 
-    fn judgement(threshold: f32, taught_scale: f32) -> Judgement {
-        Judgement {
-            threshold,
-            line_threshold: None,
-            start: None,
-            smooth_cells: 1.0,
-            usual_elsewhere: 0.0,
-            left: Vec::new(),
-            right: Vec::new(),
-            mirror: Vec::new(),
-            taught_scale,
-            spots: Vec::new(),
-        }
-    }
-
     const SHAPE: (usize, usize) = (GOLDEN_CELLS, GOLDEN_CELLS);
 
     #[test]
@@ -237,11 +222,11 @@ mod tests {
         let mut now = Array2::from_elem(SHAPE, 2.0);
         now[[1, 2]] = 2.0005;
         // One taught scale is one threshold: 0.0005 of it.
-        let compared = golden.compare(0, now.view(), &judgement(1.5, 1.5));
+        let compared = golden.compare(0, now.view(), &Judgement::bare(1.5, 1.5));
         assert!(compared.is_ok(), "{compared:?}");
         // One taught scale is four thresholds: 0.002 of one.
         let error = golden
-            .compare(7, now.view(), &judgement(1.5, 6.0))
+            .compare(7, now.view(), &Judgement::bare(1.5, 6.0))
             .unwrap_err();
         let ModelError::GoldenDrift {
             tile,
@@ -262,6 +247,10 @@ mod tests {
     fn a_score_that_is_no_number_is_drift() {
         let golden = scored(vec![2.0; GOLDEN_CELLS * GOLDEN_CELLS]);
         let now = Array2::from_elem(SHAPE, f32::NAN);
-        assert!(golden.compare(0, now.view(), &judgement(1.0, 1.0)).is_err());
+        assert!(
+            golden
+                .compare(0, now.view(), &Judgement::bare(1.0, 1.0))
+                .is_err()
+        );
     }
 }

@@ -113,13 +113,7 @@ impl Judge {
             make_usual(&mut distances, missing, block, &usual);
         }
         let mut scores = even(&distances, block, self.judgement.smooth_cells, &usual);
-        let Judgement {
-            left,
-            right,
-            mirror,
-            ..
-        } = &self.judgement;
-        relate_to_rims(&mut scores, block, [left, right, mirror]);
+        relate_to_rims(&mut scores, block, self.judgement.rims());
         scores.mapv_inplace(|score| score / self.judgement.threshold);
         if reference.is_known.contains(&true) {
             raise_lines(&mut scores, &reference, self.judgement.line_threshold);
@@ -215,7 +209,7 @@ const SPOT_POWER: i32 = 2;
 fn raise_spots(scores: &mut Array2<f32>, block: &Block, judgement: &Judgement) {
     for (n, spot) in judgement.spots.iter().enumerate() {
         let mut found = spot_map(block, n);
-        relate_to_rims(&mut found, block, [&spot.left, &spot.right, &spot.mirror]);
+        relate_to_rims(&mut found, block, spot.rims());
         scores.zip_mut_with(&found, |score, found| {
             *score = score.max(spot_score(*found, spot.threshold));
         });

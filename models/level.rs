@@ -96,18 +96,21 @@ mod tests {
         }
     }
 
+    fn grown(values: Array2<f32>) -> Grown {
+        Grown {
+            above: 0,
+            rows: values.nrows(),
+            values,
+        }
+    }
+
     #[test]
     fn a_flaw_that_fills_a_third_does_not_move_the_median() {
         let (rows, cols) = (10, 30);
         let block = block(rows, cols);
         let mut values = Array2::from_elem((rows, cols), 2.0);
         values.slice_mut(ndarray::s![.., ..10]).fill(100.0);
-        let distances = Grown {
-            values,
-            above: 0,
-            rows,
-        };
-        assert_eq!(median(&block, &distances), 2.0);
+        assert_eq!(median(&block, &grown(values)), 2.0);
     }
 
     #[test]
@@ -116,12 +119,7 @@ mod tests {
         let block = block(rows, cols);
         let mut values = Array2::zeros((rows, cols));
         values.slice_mut(ndarray::s![.., ..10]).fill(2.0);
-        let distances = Grown {
-            values,
-            above: 0,
-            rows,
-        };
-        assert_eq!(median(&block, &distances), 2.0);
+        assert_eq!(median(&block, &grown(values)), 2.0);
     }
 
     #[test]
@@ -149,23 +147,13 @@ mod tests {
                     if col % CELL_STEP == 0 { 100.0 } else { 2.0 }
                 },
             );
-        let distances = Grown {
-            values,
-            above: 0,
-            rows,
-        };
-        assert_eq!(median(&block, &distances), 2.0);
+        assert_eq!(median(&block, &grown(values)), 2.0);
     }
 
     #[test]
     fn a_block_of_which_nothing_is_judged_has_no_median() {
         let block = block(10, 0);
-        let distances = Grown {
-            values: Array2::zeros((10, 0)),
-            above: 0,
-            rows: 10,
-        };
-        assert_eq!(median(&block, &distances), 0.0);
+        assert_eq!(median(&block, &grown(Array2::zeros((10, 0)))), 0.0);
     }
 
     #[test]

@@ -72,17 +72,7 @@ pub struct Passport {
 impl Passport {
     /// The passport that `json` holds, checked; else what was found and expected.
     pub(crate) fn parse(json: &str) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
-        let format: Format = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        if format.format != PASSPORT_FORMAT {
-            return Err(format!(
-                "found passport format {}, expected {PASSPORT_FORMAT}: it is of another version of Selvedge",
-                format.format
-            ));
-        }
+        check_format(json.as_bytes(), "passport format", PASSPORT_FORMAT)?;
         let passport: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
         passport.check()?;
         Ok(passport)
@@ -298,7 +288,36 @@ impl StartThreshold {
     }
 }
 
+impl Spot {
+    /// How much more stands out near the rims: left, right, mirrored.
+    pub(crate) fn rims(&self) -> [&[f32]; 3] {
+        [&self.left, &self.right, &self.mirror]
+    }
+}
+
 impl Judgement {
+    /// How much larger scores are near the rims: left, right, mirrored.
+    pub(crate) fn rims(&self) -> [&[f32]; 3] {
+        [&self.left, &self.right, &self.mirror]
+    }
+
+    /// One that knows neither lines nor spots nor rims, for tests.
+    #[cfg(test)]
+    pub(crate) fn bare(threshold: f32, taught_scale: f32) -> Self {
+        Self {
+            threshold,
+            line_threshold: None,
+            start: None,
+            smooth_cells: 1.0,
+            usual_elsewhere: 0.0,
+            left: Vec::new(),
+            right: Vec::new(),
+            mirror: Vec::new(),
+            taught_scale,
+            spots: Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         positive("judgement.threshold", f64::from(self.threshold))?;
         if let Some(threshold) = self.line_threshold {
@@ -391,6 +410,23 @@ impl Evidence {
 
 fn finite(name: &str, value: f64) -> Result<(), String> {
     between(name, value, f64::MIN, f64::MAX)
+}
+
+/// Refuses JSON that says another `format` than the expected one, whatever else it holds; `what` is
+/// that format's name.
+pub(crate) fn check_format(json: &[u8], what: &str, expected: u32) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let found: Format = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    if found.format == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "found {what} {}, expected {expected}: it is of another version of Selvedge",
+        found.format
+    ))
 }
 
 pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {

@@ -423,16 +423,8 @@ fn looking_for_spots() -> Judgement {
         mirror: Vec::new(),
     };
     Judgement {
-        threshold: 1.0,
-        line_threshold: None,
-        start: None,
-        smooth_cells: 1.0,
-        usual_elsewhere: 0.0,
-        left: Vec::new(),
-        right: Vec::new(),
-        mirror: Vec::new(),
-        taught_scale: 1.0,
         spots: vec![spot(10.0), spot(30.0)],
+        ..Judgement::bare(1.0, 1.0)
     }
 }
 

@@ -14,6 +14,7 @@ use ort::session::SessionOutputs;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynValue, Tensor, TensorRef};
 
+use crate::spots::FINE;
 use crate::{Features, ModelError, TILE_STEP_PX};
 
 /// The version that set-up installs.
@@ -121,17 +122,16 @@ impl Session {
     /// [`ModelError::WrongTile`] when sides are no multiples of [`TILE_STEP_PX`];
     /// [`ModelError::Inference`] with ONNX Runtime's message.
     pub fn features(&mut self, tile: ArrayView3<'_, f32>) -> Result<Features, ModelError> {
-        let has_fine = self.has_output("fine");
         let mut outputs = self.run(tile)?;
         let features = held(take(&mut outputs, "features")?, "features")?;
-        if !has_fine {
+        let Some(fine) = outputs.remove(FINE) else {
             return Ok(features);
-        }
-        let fine = held(take(&mut outputs, "fine")?, "fine")?;
+        };
+        let fine = held(fine, FINE)?;
         let shape = fine.shape().map(|side| side as i64);
         features
             .with_fine(fine)
-            .ok_or_else(|| unexpected("fine", &shape))
+            .ok_or_else(|| unexpected(FINE, &shape))
     }
 
     /// The output `score` of one tile.
@@ -149,11 +149,6 @@ impl Session {
             .into_dimensionality()
             .map(|score| score.to_owned())
             .map_err(|_| unexpected("score", &shape))
-    }
-
-    fn has_output(&self, name: &str) -> bool {
-        let mut outputs = self.session.outputs().iter();
-        outputs.any(|output| output.name() == name)
     }
 
     fn run(&mut self, tile: ArrayView3<'_, f32>) -> Result<SessionOutputs<'_>, ModelError> {

@@ -27,6 +27,7 @@ use super::usual::{MOST_KEPT, Medians};
 use crate::ModelError;
 use crate::file::{read_file, write_durably};
 use crate::likeness::Character;
+use crate::passport::check_format;
 use crate::reference::ColumnSums;
 use crate::threshold::{Peak, Peaks};
 
@@ -296,8 +297,7 @@ impl Memory {
         let (facts, numbers) = rest
             .split_at_checked(length)
             .ok_or_else(|| format!("found {} bytes, expected {length} of facts", rest.len()))?;
-        let version: Version = serde_json::from_slice(facts).map_err(|error| error.to_string())?;
-        version.check()?;
+        check_format(facts, "format", FORMAT)?;
         let facts: Facts = serde_json::from_slice(facts).map_err(|error| error.to_string())?;
         facts.check()?;
         let mut numbers = Numbers { bytes: numbers };
@@ -306,24 +306,6 @@ impl Memory {
             return Err(format!("found {} bytes too many", numbers.bytes.len()));
         }
         Ok((memory, facts.owner))
-    }
-}
-
-/// What is read of a memory before anything else.
-#[derive(Deserialize)]
-struct Version {
-    format: u32,
-}
-
-impl Version {
-    fn check(&self) -> Result<(), String> {
-        if self.format != FORMAT {
-            return Err(format!(
-                "found format {}, expected {FORMAT}: it is of another version of Selvedge",
-                self.format
-            ));
-        }
-        Ok(())
     }
 }
 

@@ -495,13 +495,7 @@ impl Settled {
     /// The score map of a block, before the thresholds.
     fn map(&self, heard: &Heard) -> Array2<f32> {
         let mut map = self.even(heard);
-        let Judgement {
-            left,
-            right,
-            mirror,
-            ..
-        } = &self.judgement;
-        relate_to_rims(&mut map, &heard.block, [left, right, mirror]);
+        relate_to_rims(&mut map, &heard.block, self.judgement.rims());
         map
     }
 
@@ -512,11 +506,7 @@ impl Settled {
         let spots = self.judgement.spots.iter().zip(&mut rehearsed.spots);
         let spots = spots.zip(&heard.spots).map(|((spot, spots), found)| {
             let mut map = found.clone();
-            relate_to_rims(
-                &mut map,
-                &heard.block,
-                [&spot.left, &spot.right, &spot.mirror],
-            );
+            relate_to_rims(&mut map, &heard.block, spot.rims());
             summary_of(heard, &map, &mut spots.peaks)
         });
         let spots = spots.collect();
