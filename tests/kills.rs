@@ -110,10 +110,9 @@ fn check(url: &str, announced: &[FlawId], whole: &Told) -> bool {
     }
     let told = Told::of(&store, runs[0].id);
     for flaw in &told.flaws {
-        let is_there = |other: &&ToldFlaw| is_same(other, flaw);
-        let n = |among: &Told| among.flaws.iter().filter(is_there).count();
         // A kill changes no flaw and doubles none.
-        assert_eq!((n(&told), n(whole)), (1, 1), "{:?}", told.boxes());
+        let n = [&told, whole].map(|among| n_same(among, flaw));
+        assert_eq!(n, [1, 1], "{:?}", told.boxes());
     }
     let inspected: Vec<&CoverageCell> = told
         .coverage
@@ -122,7 +121,7 @@ fn check(url: &str, announced: &[FlawId], whole: &Told) -> bool {
         .collect();
     for flaw in &whole.flaws {
         let is_covered = inspected.iter().any(|cell| overlap(&cell.rect, &flaw.rect));
-        let is_kept = told.flaws.iter().any(|kept| is_same(kept, flaw));
+        let is_kept = n_same(&told, flaw) > 0;
         assert!(
             is_kept || !is_covered,
             "inspected without its flaw at {:?}",
@@ -130,6 +129,12 @@ fn check(url: &str, announced: &[FlawId], whole: &Told) -> bool {
         );
     }
     told.state == RunState::Running
+}
+
+/// How many flaws of a run are `flaw`.
+fn n_same(among: &Told, flaw: &ToldFlaw) -> usize {
+    let flaws = among.flaws.iter();
+    flaws.filter(|other| is_same(other, flaw)).count()
 }
 
 /// Whether two runs tell of the same flaw. Where the roll was gone on with, cloth is judged against
@@ -164,8 +169,7 @@ fn resume(url: &str, whole: &Told) {
     assert_eq!(told.flaws.len(), whole.flaws.len(), "{:?}", told.boxes());
     for expected in &whole.flaws {
         // Flaws stand in the order of their first rows, which may be a cell away.
-        let is_there = |flaw: &&ToldFlaw| is_same(flaw, expected);
-        let n = told.flaws.iter().filter(is_there).count();
+        let n = n_same(&told, expected);
         assert_eq!(n, 1, "{expected:?} among {:?}", told.boxes());
     }
     assert!(told.events.iter().any(|(kind, ..)| kind == store::RESUMED));
