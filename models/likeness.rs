@@ -126,6 +126,12 @@ impl Character {
         }
     }
 
+    /// How far this is from `other`, in units of what may differ in cloth of one kind.
+    pub(crate) fn away_from(&self, other: &Self) -> f32 {
+        let [means, energies] = self.differences(&other.means, &other.energies);
+        means / FREE_MEANS + energies / FREE_ENERGIES
+    }
+
     /// Mean squares of the differences of means and of energies.
     fn differences(&self, means: &[f32], energies: &[f32]) -> [f32; 2] {
         [
@@ -155,6 +161,12 @@ impl Likeness {
     /// What taught blocks have in common; `None` from fewer than two. Each is held against the
     /// others, so that the limits rest on how much good cloth differs from itself.
     pub(crate) fn learn(taught: &[Character]) -> Option<Self> {
+        let few = taught.len() as f32;
+        Self::bearing(BORNE + BORNE_FOR_FEW / few, taught)
+    }
+
+    /// The same, bearing `times` the largest difference between taught blocks.
+    pub(crate) fn bearing(times: f32, taught: &[Character]) -> Option<Self> {
         let n = taught.len();
         if n < 2 {
             return None;
@@ -175,7 +187,7 @@ impl Likeness {
             .fold([0.0_f32; 2], |most, one| {
                 [most[0].max(one[0]), most[1].max(one[1])]
             });
-        let borne = without * (BORNE + BORNE_FOR_FEW / n as f32);
+        let borne = without * times;
         Some(Self {
             means,
             energies,

@@ -70,10 +70,34 @@ pub struct Report {
     pub good_flagged: Option<f64>,
     /// Share of defective images that are flagged.
     pub defective_found: Option<f64>,
+    /// What was flagged in defective images whose mask shows a defect; `None` without masks.
+    pub flagged: Option<Flagged>,
     /// Pixels per second from file to score, in millions.
     pub mpx_per_second: f64,
     /// Device the network ran on.
     pub device: String,
+}
+
+/// Whether what is flagged is what the masks show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flagged {
+    /// Defective images that are flagged and have a mask with a defect.
+    pub images: usize,
+    /// Those of them in which a flaw's box touches a mask.
+    pub on_their_flaw: usize,
+    /// Flaws in them whose box touches none.
+    pub places_elsewhere: usize,
+}
+
+impl Flagged {
+    /// Counts a defective image with these flaws.
+    fn add(&mut self, flaws: &[ImageFlaw], mask: &Mask) {
+        let is_on_mask = |flaw: &&ImageFlaw| mask.touches(flaw.x_px, flaw.y_px);
+        let n_on_mask = flaws.iter().filter(is_on_mask).count();
+        self.images += usize::from(!flaws.is_empty());
+        self.on_their_flaw += usize::from(n_on_mask > 0);
+        self.places_elsewhere += flaws.len() - n_on_mask;
+    }
 }
 
 /// One image.
@@ -169,6 +193,7 @@ pub fn evaluate(
         threshold: f64::from(evaluation.model.passport().judgement.threshold),
         good_flagged: share(Label::Good),
         defective_found: share(Label::Defective),
+        flagged: has_masks.then_some(so_far.flagged),
         mpx_per_second: so_far.n_pixels as f64 / 1e6 / seconds.max(1e-9),
         device: evaluation.device.to_owned(),
         unreadable: so_far.unreadable,
@@ -183,6 +208,7 @@ struct SoFar {
     images: Vec<ImageReport>,
     unreadable: Vec<String>,
     pixels: PixelRanking,
+    flagged: Flagged,
     n_pixels: u64,
 }
 
@@ -292,6 +318,24 @@ impl SoFar {
         let map = judge.judge(&seen.block);
         let score = f64::from(map.highest());
         let flaws = image_flaws(seen, &map, lane, head)?;
+        if let Some(masks) = &self.masks {
+            let mask = match label {
+                Label::Good => Some(Mask::good(frame.width(), frame.height())),
+                // A defective image without a visible defect in its mask says nothing of pixels.
+                Label::Defective => {
+                    let mask = masks.find(file, frame.width(), frame.height())?;
+                    self.n_masks += usize::from(mask.is_some());
+                    mask.filter(|mask| mask.n_defects() > 0)
+                }
+            };
+            if let Some(mask) = mask {
+                let cloth = seen.head.cloth.columns();
+                mask.rank(&map, cloth, &mut self.pixels);
+                if label == Label::Defective {
+                    self.flagged.add(&flaws, &mask);
+                }
+            }
+        }
         self.images.push(ImageReport {
             file: name,
             label,
@@ -299,22 +343,6 @@ impl SoFar {
             flagged: score > 1.0,
             flaws,
         });
-        let Some(masks) = &self.masks else {
-            return Ok(());
-        };
-        let mask = match label {
-            Label::Good => Some(Mask::good(frame.width(), frame.height())),
-            // A defective image without a visible defect in its mask says nothing of pixels.
-            Label::Defective => {
-                let mask = masks.find(file, frame.width(), frame.height())?;
-                self.n_masks += usize::from(mask.is_some());
-                mask.filter(|mask| mask.n_defects() > 0)
-            }
-        };
-        if let Some(mask) = mask {
-            let cloth = seen.head.cloth.columns();
-            mask.rank(&map, cloth, &mut self.pixels);
-        }
         Ok(())
     }
 }

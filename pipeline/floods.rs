@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use calibration::Um;
+use calibration::{Um, mm_from_um};
 use models::ScoreMap;
 
 use crate::flaws::Region;
@@ -64,28 +64,41 @@ impl Flood {
             n_judged: scores.len(),
         };
         let (mut n_all, mut m2_all) = (0, 0.0);
-        let (mut n_flagged, mut n_judged, mut reached) = (0, 0, Um::ZERO);
+        let (mut n_flagged, mut n_judged) = (0, 0);
+        let (mut reached, mut share_reached) = (Um::ZERO, Um::ZERO);
         for frame in std::iter::once(&this).chain(&self.past) {
             n_all += frame.n_flaws;
             m2_all += frame.m2;
             if reached < SHARE_STRETCH {
                 n_flagged += frame.n_flagged;
                 n_judged += frame.n_judged;
+                share_reached += frame.length;
             }
             reached += frame.length;
         }
         let share = n_flagged as f64 / n_judged.max(1) as f64;
         let most = LEAST_FLAWS.max((MOST_PER_M2 * m2_all) as usize);
-        if n_all > most || share > MOST_FLAGGED {
-            return Some(format!(
-                "found {} flaws, {n_all} with the {:.0} mm before, and {:.0} % of the last {:.0} mm flagged, expected at most {most} and {:.0} %: is it this article, and is the light right?",
-                this.n_flaws,
-                STRETCH.get() as f64 / 1e3,
+        let found = if n_all > most {
+            let mm = mm_from_um(reached);
+            format!("found {n_all} flaws in {mm:.0} mm of cloth, expected at most {most}")
+        } else if share > MOST_FLAGGED {
+            format!(
+                "found {:.0} % of {:.0} mm of cloth flagged, expected at most {:.0} %",
                 share * 100.0,
-                SHARE_STRETCH.get() as f64 / 1e3,
+                mm_from_um(share_reached),
                 MOST_FLAGGED * 100.0
-            ));
-        }
+            )
+        } else {
+            self.remember(this);
+            return None;
+        };
+        Some(format!(
+            "{found}; the frame is not inspected: check that it is this article and that light and focus are right"
+        ))
+    }
+
+    /// Counts a frame that was no flood with those to come.
+    fn remember(&mut self, this: Passed) {
         self.past.push_front(this);
         let mut reached = Um::ZERO;
         let within = self.past.iter().take_while(|frame| {
@@ -95,7 +108,6 @@ impl Flood {
         });
         let n_within = within.count();
         self.past.truncate(n_within);
-        None
     }
 }
 
@@ -131,6 +143,29 @@ mod tests {
         assert!(check(&mut flood, 51), "with the fifty before it");
         assert!(!check(&mut flood, 0), "a flood is not remembered");
         assert!(check(&mut Flood::default(), 51));
+    }
+
+    #[test]
+    fn a_flood_is_told_in_one_sentence_with_what_was_found_where_and_what_to_do() {
+        let said = |flood: &mut Flood, map: &ScoreMap| {
+            let found = regions(map, 1.0, &Sides::ALONE);
+            flood.check(map, &found, Um(40_000), 0.008)
+        };
+        let mut flood = Flood::default();
+        assert_eq!(said(&mut flood, &frame(40)), None);
+        assert_eq!(
+            said(&mut flood, &frame(20)).unwrap(),
+            "found 60 flaws in 80 mm of cloth, expected at most 50; the frame is not inspected: check that it is this article and that light and focus are right"
+        );
+        let all = ScoreMap {
+            scores: Array2::from_elem((40, 200), 2.0),
+            judged: 0..200,
+        };
+        let flagged = said(&mut Flood::default(), &all).unwrap();
+        assert!(
+            flagged.starts_with("found 100 % of 40 mm of cloth flagged, expected at most 50 %;"),
+            "{flagged}"
+        );
     }
 
     #[test]

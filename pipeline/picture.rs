@@ -32,6 +32,8 @@ mod album;
 
 mod map;
 
+use std::ops::Range;
+
 use image::{DynamicImage, RgbImage};
 use store::{CoverageCell, Rect};
 
@@ -83,6 +85,9 @@ pub struct PicturedFlaw {
     pub score: f64,
     /// Its picture, shown as given; only the flaws that [`album()`] names need one.
     pub crop: Option<DynamicImage>,
+    /// Its columns and rows in that picture, half-open; a box is drawn around them. A side that is the
+    /// picture's own is not drawn, because the flaw may go on beyond it.
+    pub place_in_crop: Option<(Range<u32>, Option<Range<u32>>)>,
 }
 
 /// Which of `flaws` the album shows, as indices in cloth order: all of them up to 24, else 24, the

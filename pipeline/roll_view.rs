@@ -1,11 +1,19 @@
 //! A roll as the store remembers it, for machines and for the picture.
 
+use std::ops::Range;
+
 use anyhow::{Context, bail};
 use models::{Limits, Passport};
 use serde::Serialize;
-use store::{CoverState, CoverageCell, Event, Flaw, Name, Rect, Run, RunId, RunState, Store};
+use store::{
+    CoverState, CoverageCell, CropPlace, Event, Flaw, Name, Rect, Run, RunId, RunState, Store,
+};
 
+use crate::crops::{PxScale, place_in_crop};
 use crate::picture::{PicturedFlaw, RollPicture, album};
+
+/// How far the cloth's edge may wander within one gap that is told as one row.
+const WANDERS_UM: i64 = 5000;
 
 /// One run of a roll, read whole but for its crops.
 pub struct RollView {
@@ -46,7 +54,8 @@ pub struct RollReport {
     pub inspected_mm2: f64,
     /// Area beside the cloth.
     pub beside_mm2: f64,
-    /// Cloth that was not looked at.
+    /// Cloth that was not looked at; what is not looked at for one reason is one gap, however many
+    /// entries of the ledger it takes.
     pub gaps: Vec<GapReport>,
     /// Flaws in cloth order.
     pub flaws: Vec<FlawReport>,
@@ -76,8 +85,10 @@ pub struct EventReport {
 pub struct GapReport {
     /// From and to along the roll.
     pub along_mm: [f64; 2],
-    /// From and to across.
+    /// From and to across; where the cloth's edge wandered, as far as it did.
     pub across_mm: [f64; 2],
+    /// Its area, exactly as in the ledger.
+    pub area_mm2: f64,
     /// Why.
     pub reason: String,
 }
@@ -198,18 +209,7 @@ impl RollView {
             length_known: self.run.length_known.as_str().to_owned(),
             inspected_mm2: area(&CoverState::Inspected),
             beside_mm2: area(&CoverState::Beside),
-            gaps: self
-                .coverage
-                .iter()
-                .filter_map(|cell| match &cell.state {
-                    CoverState::Gap(reason) => Some(GapReport {
-                        along_mm: span(cell.rect.along()),
-                        across_mm: span(cell.rect.across()),
-                        reason: reason.clone(),
-                    }),
-                    CoverState::Inspected | CoverState::Beside => None,
-                })
-                .collect(),
+            gaps: gap_rows(&self.coverage),
             flaws: self
                 .flaws
                 .iter()
@@ -253,15 +253,19 @@ impl RollView {
                 severity: flaw.severity.clone(),
                 score: flaw.score,
                 crop: None,
+                place_in_crop: None,
             })
             .collect();
         for index in album(&flaws) {
             let id = self.flaws[index].id;
-            flaws[index].crop = store
-                .crop(id)?
-                .map(|crop| image::load_from_memory(&crop.png))
-                .transpose()
+            let Some(crop) = store.crop(id)? else {
+                continue;
+            };
+            let picture = image::load_from_memory(&crop.png)
                 .with_context(|| format!("the crop of flaw {id} is damaged"))?;
+            flaws[index].crop = Some(picture);
+            flaws[index].place_in_crop =
+                Some(self.place_in_crop(&crop.place, &self.flaws[index].rect));
         }
         Ok(RollPicture {
             title: format!(
@@ -283,6 +287,79 @@ impl RollView {
     }
 }
 
+impl RollView {
+    /// Columns and rows of a flaw in its crop; rows are `None` where they are not known.
+    fn place_in_crop(&self, crop: &CropPlace, flaw: &Rect) -> (Range<u32>, Option<Range<u32>>) {
+        // The ledger has an entry for each frame.
+        let meets = |a: Range<i64>, b: Range<i64>| a.start < b.end && b.start < a.end;
+        let is_beside = |cell: &&CoverageCell| {
+            meets(cell.rect.along(), flaw.along()) && meets(cell.rect.across(), flaw.across())
+        };
+        let cells = self.coverage.iter().filter(is_beside);
+        let calibration: serde_json::Value =
+            serde_json::from_str(&self.run.calibration_json).unwrap_or_default();
+        let lane = &calibration["lanes"][crop.lane as usize];
+        let um_of = |key: &str| 1e3 * lane[key].as_f64().unwrap_or(self.run.mm_per_px);
+        let scale = PxScale {
+            across_um: um_of("mm_per_px"),
+            along_um: um_of("mm_per_line"),
+            offset_um: lane["offset_um"].as_i64().unwrap_or(0),
+        };
+        place_in_crop(crop, flaw, cells.map(|cell| cell.rect.along()), &scale)
+    }
+}
+
+/// The gaps of a ledger in its order, joined where they follow each other along for one reason and in
+/// one width, give or take [`WANDERS_UM`] at each side.
+fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
+    struct Row<'a> {
+        along: Range<i64>,
+        across: Range<i64>,
+        reason: &'a str,
+        um2: i64,
+    }
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    // Those that more may follow.
+    let mut open: Vec<usize> = Vec::new();
+    let is_near = |one: i64, other: i64| (one - other).abs() <= WANDERS_UM;
+    for cell in coverage {
+        let CoverState::Gap(reason) = &cell.state else {
+            continue;
+        };
+        let (along, across) = (cell.rect.along(), cell.rect.across());
+        open.retain(|row| rows[*row].along.end >= along.start);
+        let before = open.iter().copied().find(|row| {
+            let row = &rows[*row];
+            row.reason == reason
+                && row.along.end == along.start
+                && is_near(row.across.start, across.start)
+                && is_near(row.across.end, across.end)
+        });
+        if let Some(row) = before.map(|row| &mut rows[row]) {
+            row.along.end = along.end;
+            row.across.start = row.across.start.min(across.start);
+            row.across.end = row.across.end.max(across.end);
+            row.um2 += cell.rect.area_um2();
+        } else {
+            open.push(rows.len());
+            rows.push(Row {
+                along,
+                across,
+                reason,
+                um2: cell.rect.area_um2(),
+            });
+        }
+    }
+    rows.into_iter()
+        .map(|row| GapReport {
+            along_mm: span(row.along),
+            across_mm: span(row.across),
+            area_mm2: mm2(row.um2),
+            reason: row.reason.to_owned(),
+        })
+        .collect()
+}
+
 /// The detection limits in the passport of the model that a run used, as the store keeps it. Of a
 /// passport of another version nothing is known.
 fn limits_of(store: &Store, run: &Run) -> anyhow::Result<Option<Limits>> {
@@ -302,4 +379,69 @@ fn mm2(um2: i64) -> f64 {
 
 fn span(range: std::ops::Range<i64>) -> [f64; 2] {
     [mm(range.start), mm(range.end)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(cells: &[([i64; 2], [i64; 2], &str)]) -> Vec<String> {
+        let cells = cells.iter().map(|([from, to], [left, right], reason)| {
+            let state = match *reason {
+                "" => CoverState::Inspected,
+                reason => CoverState::Gap(reason.to_owned()),
+            };
+            let mm = |from: i64, to: i64| from * 1000..to * 1000;
+            CoverageCell {
+                rect: Rect::new(mm(*from, *to), mm(*left, *right)).unwrap(),
+                state,
+            }
+        });
+        let rows = gap_rows(&cells.collect::<Vec<_>>());
+        let said = |row: &GapReport| {
+            let GapReport {
+                along_mm,
+                across_mm,
+                area_mm2,
+                reason,
+            } = row;
+            format!("{along_mm:?} {across_mm:?} {reason}, {area_mm2} mm²")
+        };
+        rows.iter().map(said).collect()
+    }
+
+    #[test]
+    fn touching_gaps_of_one_reason_and_width_are_told_as_one() {
+        let lanes = [
+            ([0, 25], [0, 100], "frame_lost"),
+            ([0, 25], [100, 200], "overload"),
+            ([25, 50], [0, 100], "frame_lost"),
+            ([25, 50], [100, 200], "overload"),
+            ([50, 75], [0, 100], ""),
+        ];
+        assert_eq!(
+            told(&lanes),
+            [
+                "[0.0, 50.0] [0.0, 100.0] frame_lost, 5000 mm²",
+                "[0.0, 50.0] [100.0, 200.0] overload, 5000 mm²"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_edge_that_wanders_makes_no_new_gap_and_the_area_stays_exact() {
+        let wandering = [([0, 10], [0, 100], "no"), ([10, 20], [2, 98], "no")];
+        assert_eq!(told(&wandering), ["[0.0, 20.0] [0.0, 100.0] no, 1960 mm²"]);
+    }
+
+    #[test]
+    fn gaps_that_are_apart_of_other_width_or_other_reason_are_told_each() {
+        let apart = [
+            ([0, 25], [0, 100], "too_dark"),
+            ([26, 50], [0, 100], "too_dark"),
+            ([50, 75], [0, 94], "too_dark"),
+            ([75, 99], [0, 94], "saturated"),
+        ];
+        assert_eq!(told(&apart).len(), 4);
+    }
 }

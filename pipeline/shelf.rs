@@ -69,11 +69,12 @@ impl Shelf {
     /// When nothing was taught, or the file is missing, changed, or another article's.
     pub fn active(&self, store: &Store, name: &Name) -> anyhow::Result<Article> {
         let Some(model) = store.active_model(name)? else {
-            let known: Vec<String> = store
-                .articles()?
-                .iter()
-                .map(|article| article.name.to_string())
-                .collect();
+            let mut known = Vec::new();
+            for article in store.articles()? {
+                if store.active_model(&article.name)?.is_some() {
+                    known.push(article.name.to_string());
+                }
+            }
             bail!(
                 "nothing was taught for article {:?}; found {known:?}, expected `selvedge teach --article {}` first",
                 name.as_str(),

@@ -10,11 +10,14 @@
 //! Each pass opens the sources anew, so a folder of any length needs no memory for its frames. Of
 //! much cloth the scores are taken in a pass of their own. Frames that are not like the others are
 //! left out, and the rest is learned again; what teaching can be continued from lies beside the model.
+//! More cloth is first held against what was taught before: frames of another article and those that
+//! were given already are left out.
 //! There is one source per lane of the station; a pass takes them one after the other. Fixed
 //! pattern and columns are learned per lane, everything else from all lanes together. Passes 1
 //! and 2 run through the same line as inspection. Frames that cannot be used are counted and
 //! told, never learned from.
 
+mod admission;
 mod earlier;
 mod strange;
 
@@ -43,8 +46,9 @@ use crate::tiles::{Correction, Joints, Tiler};
 
 pub use self::strange::StrangeFrame;
 
+use self::admission::Admission;
 use self::earlier::{Earlier, keep};
-use self::strange::{Learned, LeftOut};
+use self::strange::{Learned, LeftOut, of_two_kinds};
 
 /// Golden tiles of a model: from the first, the middle and the last frame.
 const N_GOLDEN: u64 = 3;
@@ -92,8 +96,13 @@ pub struct TaughtArticle {
     pub article: Article,
     /// Frames that could not be used, and why.
     pub left_out: Vec<String>,
-    /// Frames that were left out because they are not like the others.
+    /// Frames that were left out because they are not like the others, or not the cloth that was
+    /// taught before.
     pub strange: Vec<StrangeFrame>,
+    /// Frames that were left out because they were taught before.
+    pub n_known: usize,
+    /// Frames of earlier cloth that can no longer be known again.
+    pub n_forgotten: usize,
     /// Highest score of each frame that was learned from, 1.0 = threshold, judged without
     /// itself.
     pub highest: Vec<f32>,
@@ -118,8 +127,9 @@ pub fn teach(
 /// so do the scores that earlier cloth had.
 ///
 /// # Errors
-/// As [`teach`]; and when the memory beside the earlier model is missing or damaged, or network,
-/// planes, scale or lanes are not as they were.
+/// As [`teach`]; when the memory beside the earlier model is missing or damaged, or network,
+/// planes, scale or lanes are not as they were; and when the cloth is not the article's, or none of
+/// it is new.
 pub fn teach_more(
     teaching: &Teaching<'_>,
     article: &Article,
@@ -141,6 +151,7 @@ fn teach_after(
     let mm_per_row = first.mm_per_cell_row();
 
     let mut left_out = LeftOut::default();
+    let mut admission = earlier.as_ref().map(Admission::after).transpose()?;
     let (rehearsal, seen, golden) = loop {
         let mut teacher = match &earlier {
             Some(earlier) => Teacher::continuing(earlier.memory.clone(), REFERENCE, mm_per_row),
@@ -150,10 +161,17 @@ fn teach_after(
         let mut learn = |lane, ordered| {
             match ordered {
                 Ordered::Frame(frame) => {
-                    if !left_out.has(lane, &frame)? {
-                        seen.note(lane, &frame, &teaching.station.lanes[lane]);
-                        teacher.learn(lane, &frame.block);
+                    if left_out.has(lane, &frame)? {
+                        return Ok(());
                     }
+                    let learned = Learned::of(lane, &frame);
+                    if let Some(admission) = &mut admission
+                        && let Some(refusal) = admission.refusal(&learned, &frame)
+                    {
+                        return left_out.refuse(&learned, &frame, refusal);
+                    }
+                    seen.note(learned, &frame, &teaching.station.lanes[lane]);
+                    teacher.learn(lane, &frame.block);
                 }
                 Ordered::Missed(missed) => {
                     let name = missed.origin.as_deref().unwrap_or("a frame");
@@ -165,6 +183,9 @@ fn teach_after(
             Ok(())
         };
         pass(teaching, &lanes, (Pass::Learn, &[]), progress, &mut learn)?;
+        if admission.take().is_some() {
+            left_out.check_admitted(teaching.article, seen.learned.len())?;
+        }
 
         let whitening = teacher.whitening()?;
         let filters = whitening.held_out_filters();
@@ -193,6 +214,9 @@ fn teach_after(
             let which = (Pass::Measure, filters.as_slice());
             pass(teaching, &lanes, which, progress, &mut measure)?;
         }
+        if let Some(kinds) = rehearsal.two_kinds() {
+            anyhow::bail!(of_two_kinds(kinds, &seen.learned));
+        }
         if !left_out.add(&rehearsal.outliers()?, &seen.learned)? {
             break (rehearsal, seen, golden);
         }
@@ -201,7 +225,10 @@ fn teach_after(
     let n_before = before.as_ref().map_or(0, |before| before.n_frames);
     let n_frames = seen.learned.len() as u64 + n_before;
     let cloth_m2 = seen.cloth_m2 + before.as_ref().map_or(0.0, |before| before.cloth_m2);
-    let lesson = rehearsal.finish(cloth_m2 / n_frames as f64, teaching.asked);
+    let mut lesson = rehearsal.finish(cloth_m2 / n_frames as f64, teaching.asked);
+    let n_forgotten = lesson.memory.n_forgotten() - seen.learned.len();
+    let frames = seen.learned.iter().map(|learned| learned.digest);
+    lesson.memory.add_frames(frames);
 
     let mut names: Vec<String> = teaching.sources.iter().map(ToString::to_string).collect();
     names.splice(0..0, before.iter().map(|before| before.source.clone()));
@@ -248,6 +275,8 @@ fn teach_after(
     Ok(TaughtArticle {
         article,
         left_out: seen.left_out,
+        n_known: left_out.n_known(),
+        n_forgotten,
         strange: left_out.into_frames(),
         highest: lesson.highest,
     })
@@ -290,9 +319,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, index: usize, frame: &SeenFrame, lane: &Lane) {
+    fn note(&mut self, learned: Learned, frame: &SeenFrame, lane: &Lane) {
         let pixels = &frame.head.frame;
-        self.learned.push(Learned::of(index, frame));
+        self.learned.push(learned);
         let across_m = f64::from(frame.head.cloth.n_columns()) * lane.mm_per_px / 1e3;
         let along_m = f64::from(pixels.height()) * lane.mm_per_line / 1e3;
         self.cloth_m2 += across_m * along_m;

@@ -12,6 +12,7 @@
 //! comes first. It writes nothing and makes no thread.
 
 mod doubt;
+mod events;
 
 use std::ops::Range;
 
@@ -21,6 +22,7 @@ use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
 use self::doubt::{Doubt, JudgedFrame, LostCloth, Waiting};
+use self::events::{N_NAMED, failed_event, name_of};
 use crate::borders::Borders;
 use crate::classes::{Head, Kind, Looks, PixelPlace, measure};
 use crate::crops::cut;
@@ -30,7 +32,7 @@ use crate::judging::{Ordered, SeenFrame};
 use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
 use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
-use crate::tiles::{GapReason, Missed, TilePlace};
+use crate::tiles::{GapReason, Missed};
 use crate::wrong_article::{Verdict, Watch};
 
 /// Candidates kept of those that end with one frame, strongest first: places near the
@@ -80,8 +82,9 @@ struct LaneSoFar {
     /// Coverage since the beginning of a flaw that has not been written.
     held: Vec<Cover>,
     n_frames: u64,
-    /// Frames that do not continue the one before.
+    /// Frames that do not continue the one before, and the names of the first of them.
     n_loose: u64,
+    loose: Vec<String>,
 }
 
 impl Web {
@@ -114,6 +117,7 @@ impl Web {
                     held: Vec::new(),
                     n_frames: 0,
                     n_loose: 0,
+                    loose: Vec::new(),
                 })
                 .collect(),
         }
@@ -298,7 +302,12 @@ impl Web {
             return Ok(page);
         }
         of_lane.n_frames += 1;
-        of_lane.n_loose += u64::from(!seen.head.continues);
+        if !seen.head.continues {
+            of_lane.n_loose += 1;
+            if of_lane.loose.len() < N_NAMED {
+                of_lane.loose.push(name_of(frame));
+            }
+        }
         let is_wrong = verdict == Verdict::Known && of_lane.watch.is_wrong();
         let (mut found, mut flood) = (Vec::new(), None);
         if !is_wrong {
@@ -412,49 +421,6 @@ impl Web {
         Ok(())
     }
 
-    /// Says, once, that another article's cloth begins or ends at `at`.
-    fn article_event(&mut self, lane: usize, is_wrong: bool, at: Um) -> Option<Event> {
-        let of_lane = &mut self.lanes[lane];
-        if std::mem::replace(&mut of_lane.is_told_wrong, is_wrong) == is_wrong {
-            return None;
-        }
-        let strangeness = of_lane.watch.last_strangeness();
-        let (severity, message) = if is_wrong {
-            // That is said with it.
-            of_lane.is_told_unlike = true;
-            let message = format!(
-                "from {at} on this is not the cloth that was taught (found {strangeness:.1} times as strange as good cloth may be); it is not inspected: is it this article, the right side up, and at the taught scale?"
-            );
-            tracing::error!(lane, "wrong article: {message}");
-            (EventSeverity::Error, message)
-        } else {
-            let message = format!("from {at} on this is the cloth that was taught again");
-            tracing::warn!(lane, "{message}");
-            (EventSeverity::Warning, message)
-        };
-        Some(Event {
-            kind: GapReason::WrongArticle.as_str(),
-            severity,
-            message: self.said(lane, message),
-        })
-    }
-
-    /// Says, once, that cloth may be another article's, though it is inspected.
-    fn unlike_event(&mut self, lane: usize) -> Option<Event> {
-        let of_lane = &mut self.lanes[lane];
-        if !of_lane.watch.is_unlike() || of_lane.is_told_wrong || of_lane.is_told_unlike {
-            return None;
-        }
-        of_lane.is_told_unlike = true;
-        let message = "the cloth is inspected, but is not much like what was taught: is it this article? If it is, teach it too (`teach --more`)";
-        tracing::warn!(lane, "{message}");
-        Some(Event {
-            kind: "unlike_taught",
-            severity: EventSeverity::Warning,
-            message: self.said(lane, message.to_owned()),
-        })
-    }
-
     /// `message` with the lane that it is of, where there are several.
     fn said(&self, lane: usize, message: String) -> String {
         match self.lanes.len() {
@@ -500,31 +466,6 @@ impl Web {
                 page.coverage.append(&mut of_lane.held);
             }
         }
-    }
-
-    /// How many flaws did not wait for a lane that lagged, if any.
-    fn lag_event(&self) -> Option<Event> {
-        let n_forced = self.borders.n_forced();
-        (n_forced > 0).then(|| Event {
-            kind: "lane_lagged",
-            severity: EventSeverity::Warning,
-            message: format!(
-                "a lane lagged far behind the one beside it; {n_forced} flaws on their border did not wait for it and may be told in two parts"
-            ),
-        })
-    }
-
-    /// How many frames do not continue the one before, if any.
-    fn joints_event(&self) -> Option<Event> {
-        let n_loose: u64 = self.lanes.iter().map(|lane| lane.n_loose).sum();
-        let n_frames: u64 = self.lanes.iter().map(|lane| lane.n_frames).sum();
-        (n_loose > 0).then(|| Event {
-            kind: "loose_joints",
-            severity: EventSeverity::Info,
-            message: format!(
-                "{n_loose} of {n_frames} frames do not continue the one before; nothing is stitched across there"
-            ),
-        })
     }
 }
 
@@ -574,15 +515,4 @@ impl LanePlace {
 fn may_be_flaw(region: &Region) -> bool {
     let is_shared = region.left.is_some() || region.right.is_some();
     region.highest > 1.0 || is_shared || !region.top.is_empty() || !region.bottom.is_empty()
-}
-
-fn failed_event(seen: &SeenFrame, place: &TilePlace, problem: &str) -> Event {
-    let (row, column) = (place.row * CELL_PX, place.col * CELL_PX);
-    let frame = seen.head.frame.sequence;
-    tracing::error!(frame, row, column, problem, "a tile could not be scored");
-    Event {
-        kind: GapReason::WorkerFailed.as_str(),
-        severity: EventSeverity::Error,
-        message: format!("frame {frame}, tile at row {row}, column {column}: {problem}"),
-    }
 }

@@ -20,14 +20,14 @@ use models::{Block, Character, Likeness};
 /// be as long as half of one.
 pub const DECIDED: Um = Um(250_000);
 /// Strangeness from which cloth is strange, and below which it no longer is.
-const STRANGE: f32 = 1.0;
+pub const STRANGE: f32 = 1.0;
 const NO_LONGER: f32 = 0.85;
 /// Strangeness from which cloth is inspected, but a person should know.
 const UNLIKE: f32 = 0.45;
 
 /// Watches one lane.
 pub struct Watch {
-    likeness: Option<Likeness>,
+    likeness: Option<Acquainted>,
     is_wrong: bool,
     /// Whether the last cloth looked strange.
     is_strange: bool,
@@ -41,6 +41,11 @@ pub struct Watch {
     is_unlike: bool,
     /// How strange the last cloth was.
     last: f32,
+}
+
+/// Tells of one block after the other how strange it is.
+pub struct Acquainted {
+    likeness: Likeness,
     /// What was seen last, the newest first: together at least as many rows as taught blocks had.
     recent: VecDeque<Character>,
 }
@@ -58,7 +63,7 @@ impl Watch {
     /// A watch at the start of a roll, for the likeness in a model's passport.
     pub fn new(likeness: Option<Likeness>) -> Self {
         Self {
-            likeness,
+            likeness: likeness.map(Acquainted::with),
             is_wrong: false,
             is_strange: false,
             has_agreed: false,
@@ -67,15 +72,16 @@ impl Watch {
             has_liked: false,
             is_unlike: false,
             last: 0.0,
-            recent: VecDeque::new(),
         }
     }
 
     /// Looks at the next block, `length` long. Where it is too narrow or low to tell, it agrees
     /// with what is known.
     pub fn see(&mut self, block: &Block, length: Um) -> Verdict {
-        let character = self.likeness.as_ref().and_then(|_| Character::of(block));
-        let strangeness = character.and_then(|character| self.strangeness(character));
+        let strangeness = self
+            .likeness
+            .as_mut()
+            .and_then(|likeness| Some(likeness.strangeness(Character::of(block)?)));
         self.decide(strangeness, length)
     }
 
@@ -142,14 +148,23 @@ impl Watch {
         self.has_agreed = true;
         self.contrary = Um::ZERO;
     }
+}
+
+impl Acquainted {
+    /// Who has seen nothing but what was taught.
+    pub fn with(likeness: Likeness) -> Self {
+        Self {
+            likeness,
+            recent: VecDeque::new(),
+        }
+    }
 
     /// How strange a block is together with those just before it: low blocks tell little alone.
-    fn strangeness(&mut self, character: Character) -> Option<f32> {
-        let likeness = self.likeness.as_ref()?;
+    pub fn strangeness(&mut self, character: Character) -> f32 {
         let mut whole = character.clone();
         let mut n_needed = 0;
         for earlier in &self.recent {
-            if whole.rows() >= likeness.rows() {
+            if whole.rows() >= self.likeness.rows() {
                 break;
             }
             whole = whole.with(earlier);
@@ -157,7 +172,7 @@ impl Watch {
         }
         self.recent.truncate(n_needed);
         self.recent.push_front(character);
-        Some(likeness.strangeness(&whole))
+        self.likeness.strangeness(&whole)
     }
 }
 

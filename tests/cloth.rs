@@ -68,12 +68,11 @@ fn inspect(mill: &Mill, article: &str, from: &Path) -> Value {
 /// The ledger adds up, and flaws stand in cloth order, each once.
 fn assert_true(roll: &Value) {
     let number = |value: &Value| value.as_f64().unwrap();
-    let side = |of: &Value, key: &str| number(&of[key][1]) - number(&of[key][0]);
     let gaps: f64 = roll["gaps"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|gap| side(gap, "along_mm") * side(gap, "across_mm"))
+        .map(|gap| number(&gap["area_mm2"]))
         .sum();
     let sum = number(&roll["inspected_mm2"]) + number(&roll["beside_mm2"]) + gaps;
     let web = number(&roll["length_mm"]) * number(&roll["width_mm"]);

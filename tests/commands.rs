@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use camera::{FlawKind, LoomSettings};
+use camera::{FlawKind, LoomSettings, Weave};
 use serde_json::Value;
 
 use crate::pictures::{images, mask, truth, write_frames};
@@ -131,12 +131,11 @@ fn a_roll_is_told_with_the_promised_keys_by_inspect_and_roll_alike() {
         assert_keys(flaw, &FLAW_KEYS);
     }
     let gap = &inspected["gaps"][0];
-    assert_keys(gap, &["along_mm", "across_mm", "reason"]);
+    assert_keys(gap, &["along_mm", "across_mm", "area_mm2", "reason"]);
     assert_eq!(gap["reason"], "unreadable");
 
     let area = |key: &str| inspected[key].as_f64().unwrap();
-    let gap_mm2 = (span(gap, "along_mm")[1] - span(gap, "along_mm")[0])
-        * (span(gap, "across_mm")[1] - span(gap, "across_mm")[0]);
+    let gap_mm2 = gap["area_mm2"].as_f64().unwrap();
     let sum = area("inspected_mm2") + area("beside_mm2") + gap_mm2;
     let web = area("length_mm") * area("width_mm");
     assert!((sum - web).abs() < 1e-3, "{sum} mm² of {web} mm²");
@@ -301,8 +300,132 @@ fn evaluate_tells_good_from_defective_with_the_promised_keys() {
     assert!(report["pixel_auroc"].as_f64().unwrap() > 0.95, "{report}");
     assert!(report["au_pro"].as_f64().unwrap() > 0.8, "{report}");
 
+    assert_eq!(report["flagged"]["images"], 3, "{report}");
+    assert_eq!(report["flagged"]["on_their_flaw"], 3, "{report}");
+
     let without = evaluate(&mill, "set", false);
-    assert!(without["pixel_auroc"].is_null() && without["au_pro"].is_null());
+    for key in ["pixel_auroc", "au_pro", "flagged"] {
+        assert!(without[key].is_null(), "{key}: {without}");
+    }
+}
+
+#[test]
+fn evaluate_tells_what_is_flagged_away_from_the_masks() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    labelled(&mill.path().join("set"), |nth| format!("{nth}.png"));
+    // The first mask shows another place than the flaw's.
+    let file = mill.path().join("set/masks/0_mask.png");
+    let size = image::open(&file).unwrap();
+    let elsewhere = image::GrayImage::from_fn(size.width(), size.height(), |x, y| {
+        image::Luma([if x < 40 && y < 40 { 255 } else { 0 }])
+    });
+    elsewhere.save(&file).unwrap();
+    let report = evaluate(&mill, "set", true);
+    let flagged = &report["flagged"];
+    assert_eq!(flagged["on_their_flaw"], 2, "{report}");
+    let n_elsewhere = flagged["places_elsewhere"].as_u64().unwrap();
+    assert!(n_elsewhere >= 1, "{report}");
+    let args = ["evaluate", "--article", "plain", "--good", "set/good"];
+    let more = ["--defective", "set/defective", "--masks", "set/masks"];
+    let told = mill.run(&[&args[..], &more[..]].concat());
+    let said = format!(
+        "2 of 3 flagged defective images that have a mask; {n_elsewhere} places in them are flagged away"
+    );
+    assert!(told.out.contains(&said), "{said:?} in {told:?}");
+}
+
+#[test]
+fn an_article_s_active_model_is_shown_as_its_file_is() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let file = mill.models_of("plain").remove(0);
+    let show = |with: &[&str]| mill.run(&[&["model", "show"][..], with].concat());
+    let by_file = show(&[file.to_str().unwrap()]);
+    let by_article = show(&["--article", "plain"]);
+    assert_eq!((by_file.code, &by_file.out), (0, &by_article.out));
+    let moved = ["--store", "selvedge.db", "--models", "articles"];
+    assert_eq!(
+        show(&[&["--article", "plain"][..], &moved].concat()).out,
+        by_file.out
+    );
+    show(&["--article", "nix"]).refuses(&["nothing was taught for article \"nix\""]);
+    assert_eq!(show(&[]).code, 2);
+}
+
+#[test]
+fn a_passport_s_many_numbers_are_told_in_short_unless_all_are_asked_for() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let show = |with: &[&str]| {
+        let args = ["model", "show", "--article", "plain", "--json"];
+        mill.run(&[&args[..], with].concat()).json(0)
+    };
+    let (short, all) = (show(&[]), show(&["--all"]));
+    let usual: Vec<f64> = serde_json::from_value(all["lanes"][0]["usual"].clone()).unwrap();
+    assert!(usual.len() > 16);
+    let extreme = |pick: fn(f64, f64) -> f64| usual.iter().copied().reduce(pick).unwrap();
+    let told = &short["lanes"][0]["usual"];
+    assert_eq!(told["n"], usual.len(), "{told}");
+    assert_eq!(told["least"], extreme(f64::min), "{told}");
+    assert_eq!(told["most"], extreme(f64::max), "{told}");
+    assert_eq!(short["taught"], all["taught"]);
+    assert_eq!(short["evidence"], all["evidence"]);
+}
+
+#[test]
+fn another_article_is_told_once_as_one_gap_and_not_on_standard_error() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let twill = LoomSettings {
+        weave: Weave::Twill31,
+        n_frames: Some(8),
+        ..LoomSettings::new(5)
+    };
+    write_frames(&mill.path().join("roll"), twill);
+    let ran = mill.run(&inspecting("R", "roll"));
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(!ran.err.contains("article"), "{}", ran.err);
+    let rows = |what: &str| ran.out.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(
+        rows("this is not the cloth that was taught"),
+        1,
+        "{}",
+        ran.out
+    );
+    let told = mill.run(&["roll", "R", "--json"]).json(1);
+    let gaps = told["gaps"].as_array().unwrap();
+    let wrong = gaps.iter().filter(|gap| gap["reason"] == "wrong_article");
+    assert_eq!(wrong.count(), 1, "{gaps:?}");
+    assert_eq!(rows("wrong_article"), 1, "{}", ran.out);
+    assert_eq!(span(&gaps[0], "along_mm"), [0.0, 8.0 * 256.0 * 0.2]);
+    // The ledger keeps an entry for each frame.
+    let store = mill.store();
+    let run = store.latest_run(&store::Name::new("R").unwrap()).unwrap();
+    assert!(store.coverage(run.unwrap().id).unwrap().len() >= 8);
+}
+
+#[test]
+fn frames_that_do_not_continue_the_one_before_are_named() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let mut other = LoomSettings::new(22);
+    other.n_frames = Some(6);
+    let frames = write_frames(&mill.path().join("cut"), other);
+    let folder = mill.path().join("roll");
+    std::fs::create_dir(&folder).unwrap();
+    // Every other frame: none goes on where the one before ended.
+    for (file, name) in frames.iter().step_by(2).zip(["a.png", "b.png", "c.png"]) {
+        std::fs::copy(file, folder.join(name)).unwrap();
+    }
+    let ran = mill.run(&inspecting("R", "roll"));
+    let said = "2 of 3 frames do not continue the one before (b.png, c.png)";
+    assert!(ran.out.contains(said), "{ran:?}");
 }
 
 #[test]

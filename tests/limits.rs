@@ -156,5 +156,9 @@ fn the_card_is_in_the_passport_on_show_and_in_a_roll_s_report() {
         Some(kinds)
     );
     let told = mill.run(&["roll", "R"]);
-    assert!(told.out.contains("finds 9 of 10: dot, dark"), "{told:?}");
+    // The strongest contrast of a kind is told, and which it is.
+    let mut dots = kinds.iter().filter(|kind| kind["kind"] == "dot, dark");
+    let strongest = dots.next_back().unwrap()["contrast"].as_f64().unwrap();
+    let said = format!("finds 9 of 10 at the contrast in brackets: dot, dark ({strongest} x) ");
+    assert!(told.out.contains(&said), "{said:?} in {told:?}");
 }

@@ -1,10 +1,10 @@
 //! Teaching as a person does it: in several goes, and from cloth that is not all good.
 
-use camera::{FlawKind, LoomSettings};
+use camera::{FlawKind, LoomSettings, Weave};
 use serde_json::Value;
 
 use crate::pictures::write_frames;
-use crate::program::{Mill, onnx_runtime};
+use crate::program::{Mill, files_in, onnx_runtime};
 
 fn teach(mill: &Mill, from: &str, more: &[&str]) -> Value {
     let mut args = vec!["teach", "--article", "plain", "--from", from, "--json"];
@@ -32,7 +32,8 @@ fn teaching_goes_on_with_more_cloth_and_is_refused_where_it_would_not_add_up() {
     let evidence = &more["passport"]["evidence"];
     assert_eq!(taught["source"], "loom:1, loom:2");
     assert_eq!(taught["n_frames"], evidence["n_blocks"]);
-    let shown = mill.run(&["model", "show", first.to_str().unwrap(), "--json"]);
+    let first = first.to_str().unwrap();
+    let shown = mill.run(&["model", "show", first, "--json", "--all"]);
     let before = shown.json(0);
     let n = |passport: &Value| passport["taught"]["n_frames"].as_u64().unwrap();
     assert_eq!(n(&more["passport"]), 2 * n(&before));
@@ -112,4 +113,144 @@ fn cloth_that_is_of_two_kinds_is_not_good_cloth() {
             .iter()
             .all(|article| { mill.store().active_model(&article.name).unwrap().is_none() })
     );
+}
+
+/// A mill whose article `plain` was taught on eight narrow frames in the folder `good`.
+fn taught_on_pictures() -> Option<Mill> {
+    onnx_runtime()?;
+    let mill = Mill::empty();
+    write_frames(&mill.path().join("good"), narrow(1, 8));
+    teach(&mill, "good", &["--no-limits"]);
+    Some(mill)
+}
+
+/// Narrow frames of another article.
+fn twill(seed: u64, n_frames: u64) -> LoomSettings {
+    LoomSettings {
+        weave: Weave::Twill31,
+        ..narrow(seed, n_frames)
+    }
+}
+
+/// Copies the frames of a folder of the mill into another one, under names of their own.
+fn copied(mill: &Mill, from: &str, to: &str) {
+    let to = mill.path().join(to);
+    std::fs::create_dir_all(&to).unwrap();
+    for (nth, file) in files_in(&mill.path().join(from)).into_iter().enumerate() {
+        std::fs::copy(file, to.join(format!("{from}-{nth}.png"))).unwrap();
+    }
+}
+
+fn active(mill: &Mill) -> String {
+    let plain = store::Name::new("plain").unwrap();
+    let model = mill.store().active_model(&plain).unwrap().unwrap();
+    model.digest.as_str().to_owned()
+}
+
+#[test]
+fn more_cloth_of_another_article_is_refused_and_the_active_model_stays() {
+    let Some(mill) = taught_on_pictures() else {
+        return;
+    };
+    let before = active(&mill);
+    write_frames(&mill.path().join("twill"), twill(5, 6));
+    mill.run(&["teach", "--article", "plain", "--from", "twill", "--more"])
+        .refuses(&[
+            "6 of 6 new frames are not the cloth that was taught for article \"plain\"",
+            "frame0.png, frame1.png",
+            "expected at most 25 %",
+            "under its own name",
+        ]);
+    assert_eq!(active(&mill), before);
+    assert_eq!(mill.models_of("plain").len(), 1);
+}
+
+#[test]
+fn single_frames_of_another_article_are_left_out_of_more_cloth_by_name() {
+    let Some(mill) = taught_on_pictures() else {
+        return;
+    };
+    write_frames(&mill.path().join("new"), narrow(6, 8));
+    write_frames(&mill.path().join("twill"), twill(5, 2));
+    copied(&mill, "new", "monday");
+    copied(&mill, "twill", "monday");
+    let taught = teach(&mill, "monday", &["--more", "--no-limits"]);
+    let strange = taught["outliers"].as_array().unwrap();
+    let names: Vec<_> = strange.iter().map(|frame| &frame["frame"]).collect();
+    assert_eq!(names, ["twill-0.png", "twill-1.png"], "{strange:?}");
+    for frame in strange {
+        assert_eq!(frame["what"], "other_cloth");
+        assert!(frame["times"].as_f64().unwrap() > 1.0, "{frame}");
+    }
+    assert_eq!(taught["passport"]["taught"]["n_frames"], 16);
+    assert_eq!(taught["passport"]["taught"]["n_left_out"], 2);
+}
+
+#[test]
+fn frames_that_were_taught_before_do_not_count_twice_whatever_they_are_called() {
+    let Some(mill) = taught_on_pictures() else {
+        return;
+    };
+    let before = active(&mill);
+    copied(&mill, "good", "again");
+    mill.run(&["teach", "--article", "plain", "--from", "again", "--more"])
+        .refuses(&[
+            "found 8 frames that were taught before",
+            "expected cloth that is new",
+        ]);
+    assert_eq!(active(&mill), before);
+
+    write_frames(&mill.path().join("new"), narrow(6, 8));
+    copied(&mill, "new", "again");
+    let more = ["teach", "--article", "plain", "--from", "again", "--more"];
+    let ran = mill.run(&[&more[..], &["--no-limits"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out
+            .contains("8 frames were taught before and are left out"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("on 16 frames"), "{}", ran.out);
+
+    // What was added is known as well.
+    mill.run(&["teach", "--article", "plain", "--from", "new", "--more"])
+        .refuses(&["found 8 frames that were taught before"]);
+}
+
+#[test]
+fn what_cannot_be_continued_leaves_nothing_and_is_no_article() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let more = ["teach", "--article", "nix", "--from", "loom:1", "--more"];
+    for _ in 0..2 {
+        mill.run(&more)
+            .refuses(&["nothing was taught for article \"nix\"; found [\"plain\"]"]);
+    }
+    assert!(!mill.path().join("articles/nix").exists());
+    // Where nothing was ever taught not even a store is made.
+    let empty = Mill::empty();
+    empty.run(&more).refuses(&["selvedge.db"]);
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_article_whose_teaching_failed_is_not_told_as_taught() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    std::fs::create_dir(mill.path().join("none")).unwrap();
+    let failed = mill.run(&["teach", "--article", "nix", "--from", "none"]);
+    assert_eq!(failed.code, 2, "{failed:?}");
+    mill.run(&[
+        "inspect",
+        "--article",
+        "nix",
+        "--roll",
+        "R",
+        "--from",
+        "loom:1",
+    ])
+    .refuses(&["nothing was taught for article \"nix\"; found [\"plain\"]"]);
 }

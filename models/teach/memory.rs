@@ -1,13 +1,14 @@
 //! What teaching can be continued from.
 //!
 //! ```text
-//! "SLVGMEM1" │ u64 length of facts │ facts, JSON │ f64 numbers … │ SHA-256 of all before
+//! "SLVGMEM1" │ u64 length of facts │ facts, JSON │ f64 numbers … │ u64 frames … │ SHA-256 of all before
 //! ```
 //!
 //! All integers and numbers are little-endian. Facts come first, because they say how many numbers
-//! of what kind follow: sums per fold, sums per column, medians, histograms, peaks, characters. The digest comes
-//! last, so that the file is written in one go. Whose cloth it was is for the caller to say, in
-//! facts of its own.
+//! of what kind follow: sums per fold, sums per column, medians, histograms, peaks, characters. Frames
+//! are what the caller knows each taught frame again by; not being numbers, they stand apart. The
+//! digest comes last, so that the file is written in one go. Whose cloth it was is for the caller to
+//! say, in facts of its own.
 //!
 //! Sums add up: features and columns continued from here are, within rounding, those of all cloth
 //! taught at once. Scores do not: those of earlier blocks come from the model that was made then,
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::N_FOLDS;
 use super::grain::Grain;
 use super::rims::{Histogram, Rims};
-use super::spread::{Learned, Moments};
+use super::spread::{Learned, Moments, Whitener};
 use super::usual::{MOST_KEPT, Medians};
 use crate::ModelError;
 use crate::file::{read_file, write_durably};
@@ -34,13 +35,15 @@ use crate::threshold::{Peak, Peaks};
 /// First bytes of a memory.
 const MAGIC: &[u8; 8] = b"SLVGMEM1";
 /// Version of what follows them.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Bytes of the digest at the end.
 const DIGEST_BYTES: usize = 32;
 /// Most of anything that a memory may speak of, beyond anything that `teach` writes.
 const MOST: usize = 1 << 16;
 /// Distances from the taught reference that are kept.
 const MOST_TAUGHT: usize = 4096;
+/// Taught frames that can be known again; of more, the last.
+pub const MOST_FRAMES: usize = 100_000;
 /// Blocks of which it is kept what they look like.
 const MOST_CHARACTERS: usize = 256;
 
@@ -153,6 +156,8 @@ struct Facts {
     n_taught: usize,
     /// Blocks of which it is known what they look like.
     n_characters: usize,
+    /// Frames that are known again.
+    n_frames: usize,
 }
 
 impl Memory {
@@ -169,6 +174,34 @@ impl Memory {
     /// Blocks that were learned.
     pub fn n_blocks(&self) -> usize {
         self.learned.n_blocks
+    }
+
+    /// What its model sees of raw features.
+    ///
+    /// # Errors
+    /// [`ModelError::NoTexture`] when its sums are none of cloth.
+    pub fn whitener(&self) -> Result<Whitener, ModelError> {
+        self.learned.whitener()
+    }
+
+    /// What the taught frames are known again by, in the order in which they were added.
+    pub fn frames(&self) -> &[u64] {
+        &self.learned.frames
+    }
+
+    /// Taught frames that can no longer be known again.
+    pub fn n_forgotten(&self) -> usize {
+        self.learned
+            .n_blocks
+            .saturating_sub(self.learned.frames.len())
+    }
+
+    /// Notes what the frames of the blocks that were learned last are known again by; beyond
+    /// [`MOST_FRAMES`] the first are forgotten.
+    pub fn add_frames(&mut self, frames: impl IntoIterator<Item = u64>) {
+        let known = &mut self.learned.frames;
+        known.extend(frames);
+        known.drain(..known.len().saturating_sub(MOST_FRAMES));
     }
 
     /// Writes it into a file, with the facts of an `owner`; whole, or not at all.
@@ -267,11 +300,13 @@ impl Memory {
             n_spot_peaks: peaks[3..].iter().map(Vec::len).collect(),
             n_taught: rehearsed.taught.len(),
             n_characters: rehearsed.characters.len(),
+            n_frames: learned.frames.len(),
         })?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend((facts.len() as u64).to_le_bytes());
         bytes.extend(facts);
         bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        bytes.extend(learned.frames.iter().flat_map(|frame| frame.to_le_bytes()));
         let digest = Sha256::digest(&bytes);
         bytes.extend(digest);
         Ok(bytes)
@@ -333,6 +368,12 @@ impl Facts {
             return Err(format!(
                 "found counts up to {}, expected 1 to {MOST}",
                 largest.unwrap_or(0)
+            ));
+        }
+        if self.n_frames > self.n_blocks.min(MOST_FRAMES) {
+            return Err(format!(
+                "found {} frames, expected at most {} of {} blocks",
+                self.n_frames, MOST_FRAMES, self.n_blocks
             ));
         }
         if self.n_folds != N_FOLDS {
@@ -426,6 +467,7 @@ impl Facts {
                 folds,
                 grains,
                 columns,
+                frames: numbers.take_frames(self.n_frames)?,
                 n_blocks: self.n_blocks,
                 n_before: 0,
             },
@@ -442,14 +484,8 @@ struct Numbers<'a> {
 impl Numbers<'_> {
     /// The next `n`, all finite.
     fn take(&mut self, n: usize) -> Result<Vec<f64>, String> {
-        let wanted = n.saturating_mul(8);
-        let (taken, rest) = self.bytes.split_at_checked(wanted).ok_or_else(|| {
-            let found = self.bytes.len();
-            format!("found {found} bytes of numbers, expected {wanted}")
-        })?;
-        self.bytes = rest;
-        let (numbers, _) = taken.as_chunks::<8>();
-        let numbers: Vec<f64> = numbers
+        let numbers: Vec<f64> = self
+            .take_words(n)?
             .iter()
             .map(|bytes| f64::from_le_bytes(*bytes))
             .collect();
@@ -458,6 +494,23 @@ impl Numbers<'_> {
         } else {
             Err("found a number that is not finite".to_owned())
         }
+    }
+
+    /// What `n` frames are known again by.
+    fn take_frames(&mut self, n: usize) -> Result<Vec<u64>, String> {
+        let words = self.take_words(n)?.iter();
+        Ok(words.map(|bytes| u64::from_le_bytes(*bytes)).collect())
+    }
+
+    /// The next `n`, whatever they are.
+    fn take_words(&mut self, n: usize) -> Result<&[[u8; 8]], String> {
+        let wanted = n.saturating_mul(8);
+        let (taken, rest) = self.bytes.split_at_checked(wanted).ok_or_else(|| {
+            let found = self.bytes.len();
+            format!("found {found} bytes of numbers, expected {wanted}")
+        })?;
+        self.bytes = rest;
+        Ok(taken.as_chunks().0)
     }
 
     fn take_f32(&mut self, n: usize) -> Result<Vec<f32>, String> {

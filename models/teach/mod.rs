@@ -12,6 +12,7 @@
 //! matrices, the second at most so many maps; see [`Rehearsal::wants_again`].
 
 mod grain;
+mod kinds;
 mod memory;
 mod outliers;
 mod rehearsal;
@@ -19,7 +20,7 @@ mod rims;
 mod spread;
 mod usual;
 
-pub use memory::Memory;
+pub use memory::{MOST_FRAMES, Memory};
 pub use outliers::{MOST_LEFT_OUT, Outlier, Strange};
 pub use rehearsal::{Lesson, Rehearsal};
 pub use spread::{Teacher, Whitener, Whitening};

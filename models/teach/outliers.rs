@@ -47,6 +47,8 @@ pub enum Strange {
     Place,
     /// It scores high everywhere.
     Whole,
+    /// It does not look like what was taught before.
+    Other,
 }
 
 /// A block that is not like the others.

@@ -12,6 +12,7 @@
 use ndarray::{Array1, Array2, ArrayView2};
 
 use super::FEWEST_BLOCKS;
+use super::kinds::two_kinds;
 use super::memory::{Memory, Rehearsed, Spots};
 use super::outliers::{Outlier, Summary, outliers, too_many};
 use super::spread::{Whitener, Whitening, windows};
@@ -21,7 +22,7 @@ use crate::columns::Usual;
 use crate::features::Block;
 use crate::judge::{along_lines, even, relate_to_rims, spot_map, spot_score};
 use crate::level;
-use crate::likeness::{Character, Likeness};
+use crate::likeness::Likeness;
 use crate::passport::{Evidence, Judgement, Spot, StartThreshold};
 use crate::pattern::{Against, Pattern};
 use crate::quantile::quantile;
@@ -68,6 +69,8 @@ pub struct Rehearsal {
     kept: Vec<Chosen<Heard>>,
     /// What was rehearsed before, and what is added to it.
     rehearsed: Rehearsed,
+    /// Which blocks of this teaching the last of its characters are of.
+    looked_at: Vec<usize>,
     settled: Option<Settled>,
 }
 
@@ -145,6 +148,7 @@ impl Rehearsal {
             n_heard: 0,
             kept: (0..n_lanes).map(|_| Chosen::default()).collect(),
             rehearsed,
+            looked_at: Vec::new(),
             settled: None,
         }
     }
@@ -184,6 +188,15 @@ impl Rehearsal {
             self.windows = windows(settings, self.mm_per_row, self.windows.len());
         }
         !is_whole
+    }
+
+    /// Blocks of two kinds of cloth that are another article's to each other, a quarter of all blocks
+    /// at least of each, counted as by [`Outlier::block`]; `None` where the cloth is of one kind.
+    pub fn two_kinds(&self) -> Option<[Vec<usize>; 2]> {
+        let characters = &self.rehearsed.characters;
+        let first = characters.len() - self.looked_at.len();
+        let kinds = two_kinds(&characters[first..])?;
+        Some(kinds.map(|kind| kind.into_iter().map(|at| self.looked_at[at]).collect()))
     }
 
     /// Blocks that are not like the others, and had better not be learned from.
@@ -369,8 +382,10 @@ impl Rehearsal {
     /// Counts a block, and how far its columns are at most from the pattern of other columns.
     fn count(&mut self, lane: usize, block: &Block, number: usize, reference: &Reference) {
         let rehearsed = &mut self.rehearsed;
-        let whitened = self.whitening.all.apply_to_block(block);
-        rehearsed.characters.extend(Character::of(&whitened));
+        if let Some(character) = self.whitening.all.character(block) {
+            rehearsed.characters.push(character);
+            self.looked_at.push(self.n_heard);
+        }
         let (means, rows) = reference.own_means();
         rehearsed.n_blocks += 1;
         rehearsed.n_known += usize::from(reference.is_known.contains(&true));

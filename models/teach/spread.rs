@@ -13,6 +13,7 @@ use super::{FEWEST_BLOCKS, N_FOLDS};
 use crate::ModelError;
 use crate::features::{Block, Features, Patch};
 use crate::judge::window_rows;
+use crate::likeness::Character;
 use crate::passport::ReferenceSettings;
 use crate::pattern::Pattern;
 use crate::reference::{ColumnSums, Window};
@@ -39,6 +40,8 @@ pub(super) struct Learned {
     pub(super) grains: Vec<Grain>,
     /// One per lane.
     pub(super) columns: Vec<ColumnSums>,
+    /// What taught frames are known again by, as the caller says.
+    pub(super) frames: Vec<u64>,
     /// Blocks in them.
     pub(super) n_blocks: usize,
     /// How many of these were taught before.
@@ -99,6 +102,7 @@ impl Teacher {
                 folds: vec![Moments::of(n_features); N_FOLDS],
                 grains: vec![Grain::new(); N_FOLDS],
                 columns: vec![ColumnSums::default(); n_lanes],
+                frames: Vec::new(),
                 n_blocks: 0,
                 n_before: 0,
             },
@@ -175,9 +179,7 @@ impl Teacher {
             });
         }
         let n_folds = (*n_blocks).min(N_FOLDS);
-        let total = folds[1..]
-            .iter()
-            .fold(folds[0].clone(), |total, fold| total.plus(fold, 1.0));
+        let total = self.learned.total();
         let all = total.whitener()?;
         let patterns = columns.iter().map(|columns| all.pattern(columns)).collect();
         let without = folds[..n_folds]
@@ -203,6 +205,19 @@ impl Teacher {
             learned: self.learned,
             past: self.past,
         })
+    }
+}
+
+impl Learned {
+    /// The whitening from all folds.
+    pub(super) fn whitener(&self) -> Result<Whitener, ModelError> {
+        self.total().whitener()
+    }
+
+    fn total(&self) -> Moments {
+        let (first, others) = self.folds.split_first().expect("there are folds always");
+        let sum = |total: Moments, fold| total.plus(fold, 1.0);
+        others.iter().fold(first.clone(), sum)
     }
 }
 
@@ -245,8 +260,13 @@ impl Whitener {
 }
 
 impl Whitener {
+    /// What a block of raw features looks like; `None` as by [`Character::of`].
+    pub fn character(&self, block: &Block) -> Option<Character> {
+        Character::of(&self.apply_to_block(block))
+    }
+
     /// A block of raw features as the taught model's network gives it.
-    pub(super) fn apply_to_block(&self, block: &Block) -> Block {
+    fn apply_to_block(&self, block: &Block) -> Block {
         let whitened = |patch: &Patch| {
             let features = self.apply(&patch.features.view().to_owned());
             let features = Features::from_array(features);

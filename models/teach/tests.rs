@@ -215,3 +215,35 @@ fn two_blocks_are_enough_to_teach_and_say_how_little_they_prove() {
     assert!(lesson.evidence.more_m2 > 20.0, "{:?}", lesson.evidence);
     assert!(high / low.max(1e-9) > 30.0, "{:?}", lesson.evidence);
 }
+
+#[test]
+fn frames_are_known_again_and_only_the_last_of_very_many() {
+    let mut memory = rehearsed(fresh(), &blocks(0..6))
+        .finish(BLOCK_M2, ASKED)
+        .memory;
+    assert_eq!((memory.frames().len(), memory.n_forgotten()), (0, 6));
+    // Any 64 bits, those that are no number too.
+    let frames = [0, 1, u64::MAX, 0x7ff8_0000_0000_0001, 5, 6];
+    memory.add_frames(frames);
+    let bytes = memory.to_bytes(serde_json::Value::Null).unwrap();
+    let (read, _) = Memory::from_bytes(&bytes).unwrap();
+    assert_eq!(read.frames(), frames);
+    assert_eq!(read.n_forgotten(), 0);
+
+    let teacher = Teacher::continuing(read, REFERENCE, 0.8);
+    let mut more = rehearsed(teacher, &blocks(6..12))
+        .finish(BLOCK_M2, ASKED)
+        .memory;
+    assert_eq!(more.frames(), frames, "they stay");
+    more.add_frames(0..MOST_FRAMES as u64);
+    assert_eq!(more.frames().len(), MOST_FRAMES);
+    assert_eq!(more.frames()[MOST_FRAMES - 1], MOST_FRAMES as u64 - 1);
+}
+
+#[test]
+fn what_was_taught_is_seen_by_the_memory_as_by_its_model() {
+    let lesson = rehearsed(fresh(), &blocks(0..6)).finish(BLOCK_M2, ASKED);
+    let whitener = lesson.memory.whitener().unwrap();
+    assert_eq!(whitener.matrix, lesson.whitener.matrix);
+    assert_eq!(whitener.mean, lesson.whitener.mean);
+}

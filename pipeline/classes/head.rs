@@ -79,13 +79,29 @@ pub struct Told {
 }
 
 /// Why no head can be taught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "found {found} classes with at least {FEWEST_SAMPLES} samples, expected at least {FEWEST_CLASSES}"
+    "found {} with at least {FEWEST_SAMPLES} samples ({}), expected at least {FEWEST_CLASSES}",
+    n_classes(self.found),
+    listed(&self.samples)
 )]
 pub struct TooFewSamples {
     /// Classes with enough samples.
     pub found: usize,
+    /// The classes that have any, each with how many.
+    pub samples: Vec<(Class, usize)>,
+}
+
+fn n_classes(n: usize) -> String {
+    format!("{n} class{}", if n == 1 { "" } else { "es" })
+}
+
+fn listed(samples: &[(Class, usize)]) -> String {
+    if samples.is_empty() {
+        return "no sample of any".to_owned();
+    }
+    let each = samples.iter().map(|(class, n)| format!("{class} {n}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 impl Head {
@@ -98,8 +114,10 @@ impl Head {
         let is_known = |class: &Class| *class != Class::Unknown && count(*class) >= FEWEST_SAMPLES;
         let classes: Vec<Class> = Class::ALL.into_iter().filter(is_known).collect();
         if classes.len() < FEWEST_CLASSES {
+            let counted = Class::ALL.map(|class| (class, count(class)));
             return Err(TooFewSamples {
                 found: classes.len(),
+                samples: counted.into_iter().filter(|(_, n)| *n > 0).collect(),
             });
         }
         let rows: Vec<Row> = samples
@@ -393,11 +411,27 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn too_few_samples_are_refused_with_how_many_each_class_has() {
+        let refused = Head::taught("a", &samples(9)).unwrap_err().to_string();
+        let [one, other] = KINDS;
+        for said in [
+            format!("found 1 class with at least {FEWEST_SAMPLES} samples"),
+            format!("{one} 5"),
+            format!("{other} 4"),
+            format!("expected at least {FEWEST_CLASSES}"),
+        ] {
+            assert!(refused.contains(&said), "{said:?} in {refused:?}");
+        }
+        let none = Head::taught("a", &[]).unwrap_err().to_string();
+        assert!(none.contains("no sample of any"), "{none}");
+    }
+
+    #[test]
     fn too_few_samples_teach_nothing() {
         let refused = |samples: &[(Descriptor, Class)]| Head::taught("a", samples).unwrap_err();
-        assert_eq!(refused(&[]), TooFewSamples { found: 0 });
-        assert_eq!(refused(&samples(8)), TooFewSamples { found: 0 });
-        assert_eq!(refused(&samples(9)), TooFewSamples { found: 1 });
+        assert_eq!(refused(&[]).found, 0);
+        assert_eq!(refused(&samples(8)).found, 0);
+        assert_eq!(refused(&samples(9)).found, 1);
         assert!(Head::taught("a", &samples(10)).is_ok());
     }
 

@@ -8,7 +8,7 @@ use models::onnx::Runtime;
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, name, say, say_json};
-use crate::evaluate::{Evaluation, Label, evaluate};
+use crate::evaluate::{Evaluation, Flagged, Label, evaluate};
 use crate::fitting::{check_scale, scorers_of};
 
 #[derive(Debug, Args)]
@@ -29,7 +29,8 @@ pub(super) struct EvaluateArgs {
     sight: Sight,
     #[command(flatten)]
     place: Place,
-    /// Prints one JSON object.
+    /// Prints one JSON object. Scores in it are in thresholds (1.0 = the threshold, flagged above);
+    /// `threshold` is the passport's, the distance from usual cloth that scores 1.0.
     #[arg(long)]
     json: bool,
 }
@@ -95,6 +96,9 @@ pub(super) fn run(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Outc
             report.mpx_per_second,
             report.device
         ))?;
+        if let Some(flagged) = &report.flagged {
+            say(&on_their_flaw(flagged))?;
+        }
         for unreadable in &report.unreadable {
             say(&format!("not judged        {unreadable}"))?;
         }
@@ -104,4 +108,16 @@ pub(super) fn run(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Outc
     } else {
         Outcome::Found
     })
+}
+
+/// How much of what was flagged the masks bear out.
+fn on_their_flaw(flagged: &Flagged) -> String {
+    let Flagged {
+        images,
+        on_their_flaw,
+        places_elsewhere,
+    } = flagged;
+    format!(
+        "on their flaw     {on_their_flaw} of {images} flagged defective images that have a mask; {places_elsewhere} places in them are flagged away from any mask"
+    )
 }

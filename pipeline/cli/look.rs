@@ -1,14 +1,18 @@
 //! `selvedge rolls`, `roll` and `model show`: looking, changing nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use models::{Article, Channels};
+use serde_json::Value;
 
 use super::{Outcome, Place, name, say, say_json, teach};
 use crate::picture::draw;
 use crate::roll_view::RollView;
+
+/// Numbers in a row that are told one by one.
+const MOST_NUMBERS: usize = 16;
 
 #[derive(Debug, Args)]
 pub(super) struct RollsArgs {
@@ -35,14 +39,37 @@ pub(super) struct RollArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelCommand {
-    /// Prints the passport of a model file.
-    Show {
-        /// The `.onnx` file.
-        file: PathBuf,
-        /// Prints the whole passport as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Prints the passport of a model file, or of an article's active model.
+    Show(ShowModelArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowModelArgs {
+    /// The `.onnx` file.
+    #[arg(required_unless_present = "article", conflicts_with = "article")]
+    file: Option<PathBuf>,
+    /// Name of an article whose active model is shown.
+    #[arg(long)]
+    article: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Prints the passport as JSON; more than 16 numbers in a row are told as how many they are,
+    /// the least and the most of them.
+    #[arg(long)]
+    json: bool,
+    /// Prints all numbers.
+    #[arg(long, requires = "json")]
+    all: bool,
+}
+
+impl ShowModelArgs {
+    fn article(&self) -> anyhow::Result<Article> {
+        if let Some(file) = &self.file {
+            return Ok(Article::read(file)?);
+        }
+        let article = name(self.article.as_deref().unwrap_or_default(), "article")?;
+        self.place.shelf().active(&self.place.look()?, &article)
+    }
 }
 
 pub(super) fn rolls(args: &RollsArgs) -> anyhow::Result<Outcome> {
@@ -128,7 +155,7 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
     let gap_mm2: f64 = report
         .gaps
         .iter()
-        .map(|gap| (gap.along_mm[1] - gap.along_mm[0]) * (gap.across_mm[1] - gap.across_mm[0]))
+        .map(|gap| gap.area_mm2)
         // The sum of nothing is -0.0, which would be printed so.
         .fold(0.0, |sum, area| sum + area);
     say(&format!(
@@ -177,7 +204,7 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
     }
     if let Some(limits) = &report.limits {
         say(&format!(
-            "  finds 9 of 10: {}",
+            "  finds 9 of 10 at the contrast in brackets: {}",
             teach::limits_in_short(limits)
         ))?;
     }
@@ -186,15 +213,19 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
 }
 
 pub(super) fn model(command: &ModelCommand) -> anyhow::Result<Outcome> {
-    let ModelCommand::Show { file, json } = command;
-    show(file, *json)
+    let ModelCommand::Show(args) = command;
+    show(args)
 }
 
-fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
-    let article = Article::read(file)?;
+fn show(args: &ShowModelArgs) -> anyhow::Result<Outcome> {
+    let article = args.article()?;
     let passport = article.passport();
-    if json {
-        say_json(passport)?;
+    if args.json {
+        let mut passport = serde_json::to_value(passport)?;
+        if !args.all {
+            shorten(&mut passport);
+        }
+        say_json(&passport)?;
         return Ok(Outcome::Clean);
     }
     let taught = &passport.taught;
@@ -255,4 +286,28 @@ fn show(file: &Path, json: bool) -> anyhow::Result<Outcome> {
     ))?;
     say(&teach::limits(passport.limits.as_ref()))?;
     Ok(Outcome::Clean)
+}
+
+/// Tells arrays of more than [`MOST_NUMBERS`] numbers by how many they are, the least and the most.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Array(items) => match extremes(items) {
+            Some([least, most]) if items.len() > MOST_NUMBERS => {
+                *value = serde_json::json!({"n": items.len(), "least": least, "most": most});
+            }
+            Some(_) | None => items.iter_mut().for_each(shorten),
+        },
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Least and most of `items`; `None` where one is no number, or there is none.
+fn extremes(items: &[Value]) -> Option<[f64; 2]> {
+    let numbers: Option<Vec<f64>> = items.iter().map(Value::as_f64).collect();
+    let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
+    Some([
+        numbers.iter().copied().fold(f64::INFINITY, f64::min),
+        numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    ])
 }

@@ -77,6 +77,8 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
             "passport": passport,
             "left_out": taught.left_out,
             "outliers": outliers_json(&taught.strange),
+            "taught_before": taught.n_known,
+            "forgotten": taught.n_forgotten,
             "highest": taught.highest,
         }))?;
         return Ok(Outcome::Clean);
@@ -91,6 +93,18 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
         say(&format!(
             "            look at them in {}; what is good after all is learned with more cloth like it",
             pictures_folder(args, &taught).display()
+        ))?;
+    }
+    if taught.n_known > 0 {
+        say(&format!(
+            "left out    {} frames were taught before and are left out",
+            taught.n_known
+        ))?;
+    }
+    if taught.n_forgotten > 0 {
+        say(&format!(
+            "            {} frames were taught so long ago that they cannot be told any more: given again, they count twice",
+            taught.n_forgotten
         ))?;
     }
     say(&format!(
@@ -133,13 +147,15 @@ pub(super) fn teach_and_keep(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Res
     };
     let shelf = args.place.shelf();
     let folder = shelf.folder_of(&article)?;
+    // Looked at first: what cannot be continued must leave nothing behind.
+    let earlier = if args.more {
+        Some(shelf.active(&args.place.look()?, &article)?)
+    } else {
+        None
+    };
     // The store is opened before the work, not after it: a store that refuses should say so now.
     let mut store = args.place.open()?;
     store.ensure_article(&article)?;
-    let earlier = args
-        .more
-        .then(|| shelf.active(&store, &article))
-        .transpose()?;
     let station = match &earlier {
         Some(earlier) => args.sight.station_for(earlier)?,
         None => args.sight.station(USUAL_MM_PER_PX)?,
@@ -227,6 +243,7 @@ fn outliers_json(strange: &[StrangeFrame]) -> Vec<serde_json::Value> {
             "what": match strange.strange {
                 Strange::Place => "place",
                 Strange::Whole => "whole",
+                Strange::Other => "other_cloth",
             },
             "picture": picture_name(index, strange),
         })
@@ -298,7 +315,7 @@ pub(super) fn limits(limits: Option<&Limits>) -> String {
     lines.join("\n")
 }
 
-/// The same in one line, each kind at its strongest.
+/// The same in one line, each kind at its strongest contrast, which stands in brackets.
 pub(super) fn limits_in_short(limits: &Limits) -> String {
     let mut kinds: Vec<&DetectionLimit> = Vec::new();
     for kind in &limits.kinds {
@@ -307,9 +324,14 @@ pub(super) fn limits_in_short(limits: &Limits) -> String {
             Some(_) | None => kinds.push(kind),
         }
     }
-    let each = kinds.iter().map(|kind| match kind.size_mm {
-        Some(size) => format!("{} from {size:.1} mm", kind.kind),
-        None => format!("{} not at {:.1} mm", kind.kind, kind.to_mm),
+    let each = kinds.iter().map(|kind| {
+        let contrast = kind
+            .contrast
+            .map_or_else(String::new, |times| format!(" ({times} x)"));
+        match kind.size_mm {
+            Some(size) => format!("{}{contrast} from {size:.1} mm", kind.kind),
+            None => format!("{}{contrast} not at {:.1} mm", kind.kind, kind.to_mm),
+        }
     });
     each.collect::<Vec<_>>().join("; ")
 }

@@ -4,6 +4,7 @@
 //! crop is enlarged pixel by pixel, so that a person sees what the camera saw and nothing invented.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use image::imageops::FilterType;
 use image::{DynamicImage, RgbImage};
@@ -26,6 +27,9 @@ const ABOVE_CAPTION_PX: i64 = 10;
 const ROW_GAP_PX: i64 = 30;
 /// Between a tile's edge and its crop.
 const CROP_PAD_PX: i64 = 10;
+/// Thickness of the box around a flaw, and how far it stands off.
+const BOX_PX: i64 = 1;
+const BOX_AWAY_PX: i64 = 2;
 /// From this enlargement on a pixel is shown as a square; below, squares would be uneven.
 const SQUARES_FROM: u32 = 3;
 
@@ -197,6 +201,70 @@ fn draw_crop(canvas: &mut Canvas, tile: PxRect, flaw: &PicturedFlaw) {
     let left = tile.x + (tile.width - i64::from(scaled.width())) / 2;
     let top = tile.y + (tile.height - i64::from(scaled.height())) / 2;
     canvas.paste(&scaled, left, top);
+    if let Some((columns, rows)) = &flaw.place_in_crop {
+        let shown = PxRect::new(left, top, scaled.width().into(), scaled.height().into());
+        let size = [crop.width(), crop.height()];
+        draw_box(
+            canvas,
+            shown,
+            size,
+            (columns, rows.as_ref()),
+            Severity::of(&flaw.severity),
+        );
+    }
+}
+
+/// Draws a thin box around `columns` and `rows` of a crop of `size` pixels that is `shown` on the page;
+/// beside them, so that it hides nothing of the flaw.
+fn draw_box(
+    canvas: &mut Canvas,
+    shown: PxRect,
+    size: [u32; 2],
+    (columns, rows): (&Range<u32>, Option<&Range<u32>>),
+    severity: Severity,
+) {
+    // First and last pixel on the page that the flaw is seen on.
+    let on_page = |px: &Range<u32>, size: u32, from: i64, length: i64| {
+        let (start, end, size) = (
+            i64::from(px.start),
+            i64::from(px.end),
+            i64::from(size.max(1)),
+        );
+        [
+            from + start * length / size,
+            from + (end * length + size - 1) / size,
+        ]
+    };
+    let [left, right] = on_page(columns, size[0], shown.x, shown.width);
+    let whole = 0..size[1];
+    let [top, bottom] = on_page(rows.unwrap_or(&whole), size[1], shown.y, shown.height);
+    // The box, as far as it lies on the crop.
+    let around = PxRect::new(left, top, right - left, bottom - top).grown(BOX_AWAY_PX + BOX_PX);
+    let within = PxRect::between(
+        (around.x.max(shown.x), around.y.max(shown.y)),
+        (
+            around.right().min(shown.right()),
+            around.bottom().min(shown.bottom()),
+        ),
+    );
+    let color = severity.color();
+    let vertical = |x: i64| PxRect::new(x, within.y, BOX_PX, within.height);
+    let horizontal = |y: i64| PxRect::new(within.x, y, within.width, BOX_PX);
+    let sides = [
+        (left - within.x >= BOX_PX, vertical(within.x)),
+        (
+            within.right() - right >= BOX_PX,
+            vertical(within.right() - BOX_PX),
+        ),
+        (top - within.y >= BOX_PX, horizontal(within.y)),
+        (
+            within.bottom() - bottom >= BOX_PX,
+            horizontal(within.bottom() - BOX_PX),
+        ),
+    ];
+    for (_, side) in sides.into_iter().filter(|(has_room, _)| *has_room) {
+        canvas.fill(side, color);
+    }
 }
 
 /// `crop`, as large as fits a square of `side_px`.

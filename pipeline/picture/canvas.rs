@@ -27,6 +27,11 @@ impl PxRect {
         }
     }
 
+    /// From one corner to the other.
+    pub(super) fn between(from: (i64, i64), to: (i64, i64)) -> PxRect {
+        PxRect::new(from.0, from.1, to.0 - from.0, to.1 - from.1)
+    }
+
     /// The same with `px` more on every side.
     pub(super) fn grown(self, px: i64) -> PxRect {
         PxRect::new(

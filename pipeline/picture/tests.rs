@@ -30,6 +30,7 @@ fn flaw(along: std::ops::Range<i64>, across: std::ops::Range<i64>, severity: &st
         severity: severity.to_owned(),
         score: 1.5,
         crop: None,
+        place_in_crop: None,
     }
 }
 
@@ -221,10 +222,60 @@ fn any_um() -> impl Strategy<Value = i64> {
     ]
 }
 
+/// The picture of a roll with one flaw, whose crop is grey 128 and the flaw in it, at `columns` and
+/// `rows` of 40, grey 200.
+fn with_crop(columns: Range<u32>, rows: Range<u32>, is_boxed: bool) -> RgbImage {
+    let crop = image::GrayImage::from_fn(40, 40, |x, y| {
+        let is_flaw = columns.contains(&x) && rows.contains(&y);
+        image::Luma([if is_flaw { 200 } else { 128 }])
+    });
+    let mut picture = roll(M, M);
+    let mut pictured = flaw(0..MM, 0..MM, "severe");
+    pictured.crop = Some(crop.into());
+    pictured.place_in_crop = is_boxed.then_some((columns, Some(rows)));
+    picture.flaws = vec![pictured];
+    draw(&picture)
+}
+
+/// Pixels of the page that a box around the flaw takes: what was there, and what is.
+fn boxed(columns: Range<u32>, rows: Range<u32>) -> Vec<([u8; 3], [u8; 3])> {
+    let plain = with_crop(columns.clone(), rows.clone(), false);
+    let boxed = with_crop(columns, rows, true);
+    let both = plain.pixels().zip(boxed.pixels());
+    both.filter(|(plain, boxed)| plain != boxed)
+        .map(|(plain, boxed)| (plain.0, boxed.0))
+        .collect()
+}
+
+#[test]
+fn a_box_stands_around_a_flaw_in_its_crop_and_hides_none_of_it() {
+    let color = styles::Severity::Severe.color().0;
+    for (columns, rows) in [(10..20, 12..16), (1..39, 1..39), (20..21, 20..21)] {
+        let changed = boxed(columns.clone(), rows.clone());
+        assert!(changed.len() > 8, "{columns:?} {rows:?}: no box");
+        for (before, after) in changed {
+            assert_eq!((before, after), ([128; 3], color), "{columns:?} {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flaw_that_goes_on_beyond_its_crop_has_no_side_there() {
+    let whole = boxed(10..20, 10..30).len();
+    let beyond = boxed(10..20, 0..40).len();
+    assert!(0 < beyond && beyond < 2 * whole, "{beyond} of {whole}");
+    assert!(boxed(0..40, 0..40).is_empty());
+}
+
 fn any_rect() -> impl Strategy<Value = Rect> {
     (any_um(), any_um(), any_um(), any_um()).prop_filter_map("a rectangle", |(a, b, c, d)| {
         Rect::new(a.min(b)..a.max(b), c.min(d)..c.max(d)).ok()
     })
+}
+
+fn any_place() -> impl Strategy<Value = Option<(Range<u32>, Option<Range<u32>>)>> {
+    let px = || (any::<u32>(), any::<u32>()).prop_map(|(a, b)| a.min(b)..a.max(b));
+    proptest::option::of((px(), proptest::option::of(px())))
 }
 
 prop_compose! {
@@ -234,9 +285,10 @@ prop_compose! {
         severity in prop_oneof![Just("severe".to_owned()), Just("minor".to_owned()), any::<String>()],
         score in any::<f64>(),
         crop in proptest::option::of((0u32..300, 0u32..300)),
+        place_in_crop in any_place(),
     ) -> PicturedFlaw {
         let crop = crop.map(|(width, height)| DynamicImage::new_luma8(width, height));
-        PicturedFlaw { rect, class, severity, score, crop }
+        PicturedFlaw { rect, class, severity, score, crop, place_in_crop }
     }
 }
 

@@ -1,0 +1,115 @@
+//! What a person is told of a roll while it grows.
+//!
+//! Each says what was found and, where there is something to do, what. It goes into the run's record
+//! and is told from there; the log has it at level info, for who watches a line.
+
+use calibration::Um;
+use camera::Frame;
+use models::CELL_PX;
+use store::EventSeverity;
+
+use super::Web;
+use crate::judging::SeenFrame;
+use crate::record::Event;
+use crate::tiles::{GapReason, TilePlace};
+
+/// Frames that a message names; of more it says how many.
+pub(super) const N_NAMED: usize = 5;
+
+impl Web {
+    /// Says, once, that another article's cloth begins or ends at `at`.
+    pub(super) fn article_event(&mut self, lane: usize, is_wrong: bool, at: Um) -> Option<Event> {
+        let of_lane = &mut self.lanes[lane];
+        if std::mem::replace(&mut of_lane.is_told_wrong, is_wrong) == is_wrong {
+            return None;
+        }
+        let strangeness = of_lane.watch.last_strangeness();
+        let (severity, message) = if is_wrong {
+            // That is said with it.
+            of_lane.is_told_unlike = true;
+            let message = format!(
+                "from {at} on this is not the cloth that was taught (found {strangeness:.1} times as strange as good cloth may be); it is not inspected: is it this article, the right side up, and at the taught scale?"
+            );
+            tracing::info!(lane, "wrong article: {message}");
+            (EventSeverity::Error, message)
+        } else {
+            let message = format!("from {at} on this is the cloth that was taught again");
+            tracing::info!(lane, "{message}");
+            (EventSeverity::Warning, message)
+        };
+        Some(Event {
+            kind: GapReason::WrongArticle.as_str(),
+            severity,
+            message: self.said(lane, message),
+        })
+    }
+
+    /// Says, once, that cloth may be another article's, though it is inspected.
+    pub(super) fn unlike_event(&mut self, lane: usize) -> Option<Event> {
+        let of_lane = &mut self.lanes[lane];
+        if !of_lane.watch.is_unlike() || of_lane.is_told_wrong || of_lane.is_told_unlike {
+            return None;
+        }
+        of_lane.is_told_unlike = true;
+        let message = "the cloth is inspected, but is not much like what was taught: is it this article? If it is, teach it too (`teach --more`)";
+        tracing::info!(lane, "{message}");
+        Some(Event {
+            kind: "unlike_taught",
+            severity: EventSeverity::Warning,
+            message: self.said(lane, message.to_owned()),
+        })
+    }
+
+    /// How many flaws did not wait for a lane that lagged, if any.
+    pub(super) fn lag_event(&self) -> Option<Event> {
+        let n_forced = self.borders.n_forced();
+        (n_forced > 0).then(|| Event {
+            kind: "lane_lagged",
+            severity: EventSeverity::Warning,
+            message: format!(
+                "a lane lagged far behind the one beside it; {n_forced} flaws on their border did not wait for it and may be told in two parts"
+            ),
+        })
+    }
+
+    /// How many frames do not continue the one before, and the first of them, if any.
+    pub(super) fn joints_event(&self) -> Option<Event> {
+        let n_loose: u64 = self.lanes.iter().map(|lane| lane.n_loose).sum();
+        let n_frames: u64 = self.lanes.iter().map(|lane| lane.n_frames).sum();
+        let names = self.lanes.iter().enumerate().flat_map(|(lane, of_lane)| {
+            let said = move |name: &String| self.said(lane, name.clone());
+            of_lane.loose.iter().map(said)
+        });
+        let named: Vec<String> = names.take(N_NAMED).collect();
+        let more = if n_loose > named.len() as u64 {
+            ", …"
+        } else {
+            ""
+        };
+        (n_loose > 0).then(|| Event {
+            kind: "loose_joints",
+            severity: EventSeverity::Info,
+            message: format!(
+                "{n_loose} of {n_frames} frames do not continue the one before ({}{more}); nothing is stitched across there",
+                named.join(", ")
+            ),
+        })
+    }
+}
+
+/// File name of a frame, or its number.
+pub(super) fn name_of(frame: &Frame) -> String {
+    let name = frame.origin.as_deref().map(str::to_owned);
+    name.unwrap_or_else(|| format!("frame {}", frame.sequence))
+}
+
+pub(super) fn failed_event(seen: &SeenFrame, place: &TilePlace, problem: &str) -> Event {
+    let (row, column) = (place.row * CELL_PX, place.col * CELL_PX);
+    let frame = seen.head.frame.sequence;
+    tracing::error!(frame, row, column, problem, "a tile could not be scored");
+    Event {
+        kind: GapReason::WorkerFailed.as_str(),
+        severity: EventSeverity::Error,
+        message: format!("frame {frame}, tile at row {row}, column {column}: {problem}"),
+    }
+}
