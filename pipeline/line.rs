@@ -20,12 +20,13 @@ use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use anyhow::{Context, anyhow};
-use camera::{CameraError, CaptureCounts, Captured, Lost, LostReason, Pool, Source, capture};
+use camera::{CaptureCounts, Captured, Pool, Source, capture};
 use crossbeam::channel::{Receiver, bounded};
 use models::Scorer;
 use store::{RunId, Store};
 
-use crate::channel::{Policy, Refused, Tx, channel};
+use crate::channel::{Policy, Tx, channel};
+use crate::delivery::Delivery;
 use crate::inference::{Scored, score_tiles};
 use crate::judging::{Gather, Ordered};
 use crate::record::{Page, Written, record};
@@ -53,6 +54,8 @@ pub struct Line<'a> {
 pub struct Feed {
     /// Where its frames come from.
     pub source: Box<dyn Source>,
+    /// What becomes of a frame that the line has no room for.
+    pub policy: Policy,
     /// What ends before this tick is passed over.
     pub from_tick: i64,
     /// Cloth per tick, µm.
@@ -65,11 +68,21 @@ impl Feed {
     /// All that `source` has, on a line of its own.
     pub fn of(source: Box<dyn Source>, tiler: Tiler) -> Self {
         Self {
+            policy: policy_of(&*source),
             source,
             from_tick: i64::MIN,
             um_per_tick: 1.0,
             tiler,
         }
+    }
+}
+
+/// What becomes of a frame of `source` that a line has no room for: cloth that passes does not wait.
+pub fn policy_of(source: &dyn Source) -> Policy {
+    if source.description().live {
+        Policy::DropAndMark
+    } else {
+        Policy::Block
     }
 }
 
@@ -104,16 +117,12 @@ pub fn run(
         for (lane, feed) in feeds.into_iter().enumerate() {
             let Feed {
                 mut source,
+                policy,
                 from_tick,
                 um_per_tick,
                 tiler,
             } = feed;
             let description = source.description();
-            let policy = if description.live {
-                Policy::DropAndMark
-            } else {
-                Policy::Block
-            };
             // A frame is at least two items, so the pool never runs dry before the tickets do.
             let n_buffers = FRAMES_HELD + FRAMES_DEPTH + n_tickets / 2;
             let pool = Pool::new(n_buffers, description.shape.n_bytes());
@@ -191,81 +200,6 @@ pub fn recorded<T>(
         join(recording)?;
         done
     })
-}
-
-/// Hands exposures to the line and accounts for those that it had no room for.
-struct Delivery {
-    frames: Tx<Captured>,
-    /// Exposures in a row that found the line full.
-    dropped: Option<Lost>,
-    /// Where the next exposure is expected: its number, and its first tick.
-    next: (u64, i64),
-}
-
-impl Delivery {
-    fn new(frames: Tx<Captured>) -> Self {
-        Self {
-            frames,
-            dropped: None,
-            next: (0, 0),
-        }
-    }
-
-    fn deliver(&mut self, captured: Captured) -> ControlFlow<()> {
-        self.next = (captured.sequence() + 1, captured.ticks().end);
-        if let Some(dropped) = self.dropped.take()
-            && let Err(refused) = self.frames.send(Captured::Lost(dropped))
-        {
-            match refused {
-                Refused::Gone(_) => return ControlFlow::Break(()),
-                Refused::Full(earlier) => {
-                    self.dropped = Some(overload(earlier.ticks().start, &captured));
-                    return ControlFlow::Continue(());
-                }
-            }
-        }
-        match self.frames.send(captured) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(Refused::Gone(_)) => ControlFlow::Break(()),
-            Err(Refused::Full(captured)) => {
-                self.dropped = Some(overload(captured.ticks().start, &captured));
-                ControlFlow::Continue(())
-            }
-        }
-    }
-
-    /// Tells of what was dropped last and of what ended the source before its time, even if the
-    /// line is still full.
-    fn finish(self, lane: usize, failed: Option<&CameraError>) {
-        let (sequence, tick) = self.next;
-        let failed = failed.map(|error| Lost {
-            camera: lane as u16,
-            sequence,
-            // How much cloth it will not see is told by the other lanes, if there are any.
-            ticks: tick..tick,
-            reason: LostReason::CameraLost,
-            detail: error.to_string(),
-            origin: None,
-        });
-        for lost in self.dropped.into_iter().chain(failed) {
-            if self.frames.send_waiting(Captured::Lost(lost)).is_err() {
-                // Downstream is gone and reports its own reason.
-                tracing::debug!("the end of the stream found nobody");
-            }
-        }
-    }
-}
-
-/// The cloth from `start` to the end of `last`, dropped.
-fn overload(start: i64, last: &Captured) -> Lost {
-    Lost {
-        camera: last.camera(),
-        sequence: last.sequence(),
-        ticks: start..last.ticks().end,
-        reason: LostReason::Overload,
-        detail: "the line did not keep up with the camera".to_owned(),
-        origin: None,
-    }
 }
 
 fn tile(
@@ -397,6 +331,7 @@ fn join_all<T>(handles: Vec<ScopedJoinHandle<'_, anyhow::Result<T>>>) -> anyhow:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camera::{Lost, LostReason};
 
     fn exposure(sequence: u64) -> Captured {
         let start = sequence as i64 * 10;
