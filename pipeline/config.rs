@@ -16,8 +16,20 @@
 //! max_saturated_share = 0.5
 //! min_mean_level = 8.0
 //! ```
+//!
+//! What only a station that stands by itself needs is read too: `from` of each lane, and
+//!
+//! ```toml
+//! article = "4711"         # of rolls for which none is said
+//! loom_m_per_min = 20.0    # how fast simulated cloth runs, where a lane is from = "loom:SEED"
+//!
+//! [page]
+//! listen = "127.0.0.1:7400"
+//! token_file = "token"     # what orders by HTTP must bring; without it there are none
+//! ```
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
@@ -35,6 +47,23 @@ pub struct Station {
     pub lanes: Vec<Lane>,
     /// Light by which cloth can be judged.
     pub light: LightLimits,
+    /// What it needs to stand by itself.
+    pub standing: StandingSettings,
+}
+
+/// What a station needs to stand by itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StandingSettings {
+    /// Where each lane's frames come from, as `--from` has it; `None` where it does not say.
+    pub from: Vec<Option<String>>,
+    /// Article of rolls for which none is said.
+    pub article: Option<String>,
+    /// How fast simulated cloth runs, in m/min.
+    pub loom_m_per_min: Option<f64>,
+    /// Where the page is served; `None` for no page.
+    pub listen: Option<SocketAddr>,
+    /// File with what orders by HTTP must bring.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Where a camera looks, and how finely.
@@ -69,6 +98,9 @@ const MOST_LANES: usize = 64;
 /// Scales that a camera looking at cloth can have, in mm per pixel.
 const SCALES: std::ops::RangeInclusive<f64> = 0.001..=10.0;
 
+/// Speeds of simulated cloth, in m/min: a standstill is no speed, and no machine weaves faster.
+const LOOM_SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=200.0;
+
 impl Station {
     /// A station of one lane at `mm_per_px`, both ways, from the datum on.
     ///
@@ -94,6 +126,7 @@ impl Station {
                 overlapping: None,
             }],
             light: LIGHT_LIMITS,
+            standing: StandingSettings::default(),
         })
     }
 
@@ -104,7 +137,12 @@ impl Station {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("station file {path:?} cannot be read"))?;
-        Self::parse(&text).with_context(|| format!("station file {path:?}"))
+        let mut station = Self::parse(&text).with_context(|| format!("station file {path:?}"))?;
+        // A file that is named lies beside the one that names it.
+        if let Some(file) = &mut station.standing.token_file {
+            *file = path.parent().unwrap_or(Path::new("")).join(&*file);
+        }
+        Ok(station)
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
@@ -151,10 +189,35 @@ impl Station {
                 light.min_mean_level
             );
         }
+        let from = raw.lane.into_iter().map(|lane| lane.from).collect();
+        let page = raw.page.unwrap_or_default();
+        if let Some(speed) = raw.loom_m_per_min
+            && !LOOM_SPEEDS.contains(&speed)
+        {
+            bail!(
+                "found loom_m_per_min = {speed}, expected {} to {}",
+                LOOM_SPEEDS.start(),
+                LOOM_SPEEDS.end()
+            );
+        }
+        if let Some(listen) = page.listen
+            && !listen.ip().is_loopback()
+        {
+            bail!(
+                "found page.listen = \"{listen}\", expected an address of this machine alone, such as 127.0.0.1:7400: there are no accounts yet"
+            );
+        }
         Ok(Self {
             name: raw.name,
             lanes,
             light,
+            standing: StandingSettings {
+                from,
+                article: raw.article,
+                loom_m_per_min: raw.loom_m_per_min,
+                listen: page.listen,
+                token_file: page.token_file,
+            },
         })
     }
 }
@@ -211,6 +274,16 @@ struct RawStation {
     #[serde(default)]
     lane: Vec<RawLane>,
     light: Option<RawLight>,
+    article: Option<String>,
+    loom_m_per_min: Option<f64>,
+    page: Option<RawPage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPage {
+    listen: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -220,9 +293,10 @@ struct RawLight {
     min_mean_level: Option<f32>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLane {
+    from: Option<String>,
     mm_per_px: f64,
     mm_per_line: Option<f64>,
     #[serde(default)]

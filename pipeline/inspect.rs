@@ -16,7 +16,7 @@ use camera::Source;
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
-use crate::channel::Tx;
+use crate::channel::{Policy, Tx};
 use crate::classes::KeptHead;
 use crate::config::{Lane, Station};
 use crate::ending::{abort, end_run};
@@ -97,6 +97,9 @@ pub fn inspect(
         .collect::<anyhow::Result<Vec<_>>>()?;
     let new = new_run(&inspection)?;
     let lengths = Lengths::of(&inspection.sources);
+    let have_queue: Vec<bool> = (inspection.sources.iter())
+        .map(|lane| lane.has_queue)
+        .collect();
     let opened = inspection.sources.into_iter();
     let sources: Vec<_> = opened.map(|lane| lane.source).collect();
     let (run, started) = match inspection.begin {
@@ -123,6 +126,11 @@ pub fn inspect(
         .zip(&places)
         .enumerate();
     let feeds = lanes.map(|(lane, (((source, from_tick), correction), place))| Feed {
+        policy: if have_queue[lane] {
+            Policy::Block
+        } else {
+            line::policy_of(&*source)
+        },
         source,
         from_tick,
         um_per_tick: place.geometry.um_per_tick(),

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Modules stand in the order in which cloth meets them; each imports only those above it.
-//! [`mod@line`] alone makes channels and threads. Live inspection, evaluation, teaching and batch
+//! [`mod@line`] makes the channels and threads of a roll, [`station`] those that outlive one, and
+//! nobody else does. Live inspection, evaluation, teaching and batch
 //! run through the same line and differ only in what they do with its ordered blocks.
 
 pub mod new_cloth;
@@ -16,6 +17,12 @@ pub mod config;
 pub mod source;
 
 pub mod channel;
+
+mod delivery;
+
+pub mod standing;
+
+pub mod desk;
 
 pub mod tiles;
 
@@ -58,6 +65,8 @@ pub mod resume;
 pub mod ending;
 
 pub mod inspect;
+
+pub mod station;
 
 pub mod limits;
 

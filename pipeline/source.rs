@@ -72,6 +72,9 @@ pub struct LaneSource {
     pub source: Box<dyn Source>,
     /// How their length was known, where frames overlap; grows while they come.
     pub length: Option<Arc<LengthFacts>>,
+    /// Whether frames that come too fast wait in a queue of their own, which accounts for those that
+    /// it must drop.
+    pub has_queue: bool,
 }
 
 impl From<Box<dyn Source>> for LaneSource {
@@ -79,6 +82,7 @@ impl From<Box<dyn Source>> for LaneSource {
         Self {
             source,
             length: None,
+            has_queue: false,
         }
     }
 }
@@ -112,18 +116,7 @@ pub fn open_lane(
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<LaneSource> {
     let lanes = &station.lanes;
-    let source = match specs {
-        [SourceSpec::Loom(seed)] if lanes.len() > 1 => Box::new(loom_lane(*seed, lanes, lane)?),
-        _ => {
-            ensure!(
-                specs.len() == lanes.len(),
-                "found {} sources for {} lanes, expected one --from for each lane of the station, from the left",
-                specs.len(),
-                lanes.len()
-            );
-            specs[lane].open(u16::try_from(lane)?, stop)?
-        }
-    };
+    let source = open_camera(specs, station, lane, stop)?;
     Ok(match lanes[lane].overlapping {
         None => source.into(),
         Some(settings) => {
@@ -135,11 +128,40 @@ pub fn open_lane(
             );
             let source = NewCloth::new(source, settings, Arc::clone(stop));
             LaneSource {
+                has_queue: false,
                 length: Some(source.facts()),
                 source: Box::new(source),
             }
         }
     })
+}
+
+/// The camera of one lane as it is, whether or not its frames show cloth again.
+///
+/// # Errors
+/// When there are not as many sources as lanes, or what a source says.
+pub fn open_camera(
+    specs: &[SourceSpec],
+    station: &Station,
+    lane: usize,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<Box<dyn Source>> {
+    let lanes = &station.lanes;
+    let is_one_web = |seed: &u64| specs.iter().all(|spec| *spec == SourceSpec::Loom(*seed));
+    match specs {
+        [SourceSpec::Loom(seed), ..] if lanes.len() > 1 && is_one_web(seed) => {
+            Ok(Box::new(loom_lane(*seed, lanes, lane)?))
+        }
+        _ => {
+            ensure!(
+                specs.len() == lanes.len(),
+                "found {} sources for {} lanes, expected one --from for each lane of the station, from the left",
+                specs.len(),
+                lanes.len()
+            );
+            specs[lane].open(u16::try_from(lane)?, stop)
+        }
+    }
 }
 
 /// One lane of a web that is as wide as all lanes together.

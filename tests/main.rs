@@ -42,6 +42,8 @@ mod tidy;
 
 mod video;
 
+mod station;
+
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
 

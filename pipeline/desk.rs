@@ -1,0 +1,283 @@
+//! The desk: where rolls are ordered and ended, by whoever may.
+//!
+//! ```text
+//! barcode line, HTTP ─▶ Desk::begin / end ─▶ checked ─▶ the station takes it up
+//! ```
+//!
+//! An order is checked before anything happens to the roll that is on: a wrong one is refused and
+//! changes nothing. To begin a roll while another is on ends that one at the same tick, so that no
+//! cloth lies between them. One roll can wait, not more. Whoever tells the desk never waits for the
+//! line.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use store::Name;
+
+use crate::standing::End;
+
+/// What makes a roll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The roll's number.
+    pub roll: Name,
+    /// Its article.
+    pub article: Name,
+}
+
+/// What is said to the desk in one line, as a barcode scanner types it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `ROLL` or `ROLL;ARTICLE`: begins a roll, of the station's usual article where none is said.
+    Begin(String, Option<String>),
+    /// `END`: ends the roll that is on.
+    End,
+}
+
+impl Said {
+    /// What a line says; `None` for an empty one.
+    pub fn parse(line: &str) -> Option<Self> {
+        let line = line.trim();
+        if line.is_empty() {
+            return None;
+        }
+        if line.eq_ignore_ascii_case("end") {
+            return Some(Said::End);
+        }
+        Some(match line.split_once(';') {
+            Some((roll, article)) => {
+                Said::Begin(roll.trim().to_owned(), Some(article.trim().to_owned()))
+            }
+            None => Said::Begin(line.to_owned(), None),
+        })
+    }
+}
+
+/// Looks whether an order can be carried out.
+pub type Check = dyn Fn(&Order) -> anyhow::Result<()> + Send + Sync;
+
+/// Where a roll can be ended now: a tick for each lane.
+pub type Marks = dyn Fn() -> Vec<i64> + Send + Sync;
+
+/// Takes orders. Shared between all who give them and the station.
+pub struct Desk {
+    usual_article: Option<Name>,
+    check: Box<Check>,
+    marks: Box<Marks>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The roll that is on, and where its lanes end.
+    on: Option<(Order, Vec<Arc<End>>)>,
+    /// The one that waits, and where it begins.
+    next: Option<Begun>,
+    /// Where the roll that is on was ended, once it was.
+    ended_at: Option<Vec<i64>>,
+}
+
+/// A roll that is to begin.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    /// What it is.
+    pub order: Order,
+    /// Where, in each camera's ticks.
+    pub at: Vec<i64>,
+}
+
+impl Desk {
+    /// A desk at which nothing is on.
+    pub fn new(usual_article: Option<Name>, check: Box<Check>, marks: Box<Marks>) -> Self {
+        Self {
+            usual_article,
+            check,
+            marks,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Does what was said, and answers.
+    ///
+    /// # Errors
+    /// As [`Desk::begin`] and [`Desk::end`].
+    pub fn hear(&self, said: &Said) -> anyhow::Result<String> {
+        match said {
+            Said::End => self.end(),
+            Said::Begin(roll, article) => self.begin(roll, article.as_deref()),
+        }
+    }
+
+    /// Begins a roll where the cloth is now, and ends the one that is on there.
+    ///
+    /// # Errors
+    /// When a name cannot be one, no article is known, the check refuses, or a roll waits already.
+    pub fn begin(&self, roll: &str, article: Option<&str>) -> anyhow::Result<String> {
+        let roll = Name::new(roll).with_context(|| format!("roll {roll:?}"))?;
+        let article = match article {
+            Some(article) => Name::new(article).with_context(|| format!("article {article:?}"))?,
+            None => self.usual_article.clone().context(
+                "found no article, expected ROLL;ARTICLE, or article = \"…\" in the station file",
+            )?,
+        };
+        let order = Order { roll, article };
+        (self.check)(&order)
+            .with_context(|| format!("roll {:?} cannot begin", order.roll.as_str()))?;
+        let mut state = self.state();
+        if let Some(waits) = &state.next {
+            bail!(
+                "roll {:?} waits to begin, expected no more than one; end it first",
+                waits.order.roll.as_str()
+            );
+        }
+        if let Some((on, _)) = &state.on {
+            ensure!(
+                on.roll != order.roll,
+                "roll {:?} is on already",
+                on.roll.as_str()
+            );
+        }
+        // Without a break in between when a roll is on; one that was ended before stays ended there.
+        let now = (self.marks)();
+        state.end_at(&now);
+        let answer = format!("roll {} of article {} begins", order.roll, order.article);
+        state.next = Some(Begun { order, at: now });
+        self.changed.notify_all();
+        Ok(answer)
+    }
+
+    /// Ends the roll that is on where the cloth is now; one that only waits is forgotten.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn end(&self) -> anyhow::Result<String> {
+        let mut state = self.state();
+        let waited = state.next.take().map(|next| next.order.roll);
+        let ended = (state.on.as_ref()).filter(|_| state.ended_at.is_none());
+        let answer = match (ended, waited) {
+            (_, Some(roll)) => format!("roll {roll} is not begun"),
+            (Some((on, _)), None) => format!("roll {} ends", on.roll),
+            (None, None) => bail!("found no roll that is on, expected one to end"),
+        };
+        let now = (self.marks)();
+        state.end_at(&now);
+        Ok(answer)
+    }
+
+    /// The roll that is on.
+    pub fn on(&self) -> Option<Order> {
+        self.state().on.as_ref().map(|(order, _)| order.clone())
+    }
+
+    /// The next roll, if one is ordered within `wait`; it is on from then until [`Desk::over`]. Each of
+    /// its lanes ends at the end that is given back for it.
+    pub fn take(&self, wait: Duration) -> Option<(Begun, Vec<Arc<End>>)> {
+        let mut state = self.state();
+        if state.next.is_none() {
+            let woken = self.changed.wait_timeout(state, wait);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let next = state.next.take()?;
+        let ends: Vec<Arc<End>> = next.at.iter().map(|_| Arc::default()).collect();
+        state.on = Some((next.order.clone(), ends.clone()));
+        state.ended_at = None;
+        Some((next, ends))
+    }
+
+    /// Says that the roll that was on is over.
+    pub fn over(&self) {
+        let mut state = self.state();
+        state.on = None;
+        state.ended_at = None;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn end_at(&mut self, ticks: &[i64]) {
+        if let Some((_, ends)) = &self.on
+            && self.ended_at.is_none()
+        {
+            ends.iter()
+                .zip(ticks)
+                .for_each(|(end, tick)| end.set(*tick));
+            self.ended_at = Some(ticks.to_vec());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk() -> Desk {
+        let check = |order: &Order| {
+            ensure!(order.article.as_str() == "4711", "nothing was taught");
+            Ok(())
+        };
+        let usual = Name::new("4711").ok();
+        Desk::new(usual, Box::new(check), Box::new(|| vec![100, 120]))
+    }
+
+    #[test]
+    fn a_line_begins_a_roll_or_ends_it() {
+        let begin = |roll: &str, article: Option<&str>| {
+            Some(Said::Begin(roll.to_owned(), article.map(str::to_owned)))
+        };
+        assert_eq!(Said::parse("  \r\n"), None);
+        assert_eq!(Said::parse("END\r\n"), Some(Said::End));
+        assert_eq!(Said::parse("R-1\n"), begin("R-1", None));
+        assert_eq!(Said::parse("R-1; 4711"), begin("R-1", Some("4711")));
+    }
+
+    #[test]
+    fn a_wrong_order_is_refused_and_the_roll_that_is_on_goes_on() {
+        let desk = desk();
+        desk.begin("R-1", None).unwrap();
+        let (begun, ends) = desk.take(Duration::ZERO).unwrap();
+        assert_eq!(begun.at, [100, 120]);
+        for (roll, article, said) in [
+            ("R-2", Some("4712"), "nothing was taught"),
+            ("", None, "roll"),
+            ("R-1", None, "is on already"),
+        ] {
+            let error = format!("{:#}", desk.begin(roll, article).unwrap_err());
+            assert!(error.contains(said), "{error}");
+        }
+        assert_eq!(desk.on().unwrap().roll.as_str(), "R-1");
+        assert!(ends.iter().all(|end| !end.is_set()));
+    }
+
+    #[test]
+    fn the_next_roll_begins_where_the_last_one_ends() {
+        let desk = desk();
+        desk.begin("R-1", None).unwrap();
+        let (_, ends) = desk.take(Duration::ZERO).unwrap();
+        desk.begin("R-2", None).unwrap();
+        assert!(ends.iter().all(|end| end.is_set()));
+        let error = desk.begin("R-3", None).unwrap_err().to_string();
+        assert!(error.contains("\"R-2\" waits"), "{error}");
+        desk.over();
+        let (begun, _) = desk.take(Duration::ZERO).unwrap();
+        assert_eq!(begun.order.roll.as_str(), "R-2");
+        assert_eq!(begun.at, [100, 120]);
+    }
+
+    #[test]
+    fn nothing_ends_twice() {
+        let desk = desk();
+        assert!(desk.end().is_err());
+        desk.begin("R-1", None).unwrap();
+        let _taken = desk.take(Duration::ZERO).unwrap();
+        assert!(desk.end().unwrap().contains("R-1 ends"));
+        assert!(desk.end().is_err());
+        desk.over();
+        assert!(desk.take(Duration::ZERO).is_none());
+    }
+}

@@ -1,0 +1,607 @@
+//! Cameras that go on exposing between rolls, and one roll's part of what they show.
+//!
+//! ```text
+//! Source ─▶ stand ─▶ frames ─▶ Standing ─┬─▶ RollPart of roll 1 ─▶ line
+//!            (a thread that outlives rolls) ├─▶ dropped, between rolls
+//!                                           └─▶ RollPart of roll 2 ─▶ line
+//! ```
+//!
+//! A roll ends at a tick and the next one begins there: the frame that reaches over it is cut in two
+//! and no line of it is lost or seen twice. Each roll counts its ticks from its own beginning. Lanes
+//! whose ticks come from an encoder end at the same tick; others each at the line that their camera
+//! has reached. A camera that is silent at the end of its roll is waited for [`PATIENCE`] long; what it
+//! did not show until then is lost.
+//!
+//! A camera that fails is opened again, sooner at first and later less often, for as long as the
+//! station stands; its lane's cloth meanwhile is a gap, and no other lane waits. [`Facts`] say what a
+//! camera does, for whoever looks from outside. No thread and no channel is made here.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use camera::{
+    Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom,
+    capture,
+};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+/// Longest wait between two looks at the signals.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the last frames of a roll are waited for.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// First and longest wait before a camera is opened again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// A camera's last picture is kept once in this time, for people.
+const PICTURE_EVERY: Duration = Duration::from_millis(500);
+/// Columns of such a picture, at most.
+const PICTURE_WIDTH: u32 = 960;
+
+/// Opens a camera, at first and after each failure.
+pub type Open<'a> = dyn FnMut() -> anyhow::Result<Box<dyn Source>> + Send + 'a;
+
+/// What a camera does, told while it does it.
+#[derive(Debug, Default)]
+pub struct Facts {
+    n_frames: AtomicU64,
+    n_lost: AtomicU64,
+    n_failures: AtomicU64,
+    /// One past the last tick that was seen or is known to be lost.
+    next_tick: AtomicI64,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    /// When the last frame came.
+    seen: Option<Instant>,
+    picture: Option<Picture>,
+    /// Why it is gone, while it is.
+    failure: Option<String>,
+    has_ended: bool,
+}
+
+/// A camera's last frame, made small.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// When it was exposed.
+    pub taken_at: SystemTime,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Grey levels, row by row.
+    pub levels: Vec<u8>,
+    kept: Instant,
+}
+
+/// What a camera is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It has been opened and nothing has come yet.
+    Waiting,
+    /// Frames come; the last one so long ago.
+    Exposing(Duration),
+    /// It failed, and is being opened again.
+    Gone(String),
+    /// Its source came to an end.
+    Ended,
+}
+
+impl Facts {
+    /// Frames that came.
+    pub fn n_frames(&self) -> u64 {
+        self.n_frames.load(Ordering::Relaxed)
+    }
+
+    /// Exposures that are known to be lost.
+    pub fn n_lost(&self) -> u64 {
+        self.n_lost.load(Ordering::Relaxed)
+    }
+
+    /// How often the camera failed.
+    pub fn n_failures(&self) -> u64 {
+        self.n_failures.load(Ordering::Relaxed)
+    }
+
+    /// What it is doing.
+    pub fn doing(&self) -> Doing {
+        let last = self.last();
+        match (&last.failure, last.seen) {
+            _ if last.has_ended => Doing::Ended,
+            (Some(failure), _) => Doing::Gone(failure.clone()),
+            (None, Some(seen)) => Doing::Exposing(seen.elapsed()),
+            (None, None) => Doing::Waiting,
+        }
+    }
+
+    /// The last picture, unless the camera is gone or has been silent for longer than `most`: a stale
+    /// picture is never shown as live.
+    pub fn picture(&self, most: Duration) -> Option<Picture> {
+        let last = self.last();
+        let is_live = last.failure.is_none() && last.seen.is_some_and(|seen| seen.elapsed() < most);
+        last.picture.clone().filter(|_| is_live)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, captured: &Captured) {
+        self.next_tick
+            .fetch_max(captured.ticks().end, Ordering::Relaxed);
+        match captured {
+            Captured::Lost(_) => {
+                self.n_lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Captured::Frame(frame) => {
+                self.n_frames.fetch_add(1, Ordering::Relaxed);
+                let mut last = self.last();
+                last.seen = Some(Instant::now());
+                let is_due = |picture: &Picture| picture.kept.elapsed() >= PICTURE_EVERY;
+                if last.picture.as_ref().is_none_or(is_due) {
+                    last.picture = Some(Picture::of(frame));
+                }
+            }
+        }
+    }
+}
+
+impl Picture {
+    fn of(frame: &Frame) -> Self {
+        let step = frame.width().div_ceil(PICTURE_WIDTH).max(1);
+        let mut line = vec![0.0; frame.width() as usize];
+        let mut levels = Vec::new();
+        for row in (0..frame.height()).step_by(step as usize) {
+            frame.grey_row_into(row, &mut line);
+            let kept = line.iter().step_by(step as usize);
+            levels.extend(kept.map(|level| level.round() as u8));
+        }
+        Self {
+            taken_at: frame.taken_at,
+            width: frame.width().div_ceil(step),
+            height: frame.height().div_ceil(step),
+            levels,
+            kept: Instant::now(),
+        }
+    }
+}
+
+/// The body of a camera's thread: hands over everything that the camera exposes, and opens it again
+/// when it fails, until it ends by itself, nobody listens or `stop` is set.
+pub fn stand(
+    camera: u16,
+    mut source: Box<dyn Source>,
+    open: &mut Open<'_>,
+    (pool, stop): (&Pool, &AtomicBool),
+    facts: &Facts,
+    mut deliver: impl FnMut(Captured) -> ControlFlow<()>,
+) {
+    let expected = source.description().clone();
+    let mut after: Option<After> = None;
+    loop {
+        let mut place = Place::behind(after);
+        let ended = capture(&mut *source, pool, stop, |captured| {
+            for captured in place.put(captured) {
+                facts.note(&captured);
+                if deliver(captured).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let error = match ended {
+            Ok(_) => {
+                facts.last().has_ended = true;
+                return;
+            }
+            Err(error) => error,
+        };
+        after = Some(place.after());
+        facts.n_failures.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(camera, %error, "the camera failed and is opened again");
+        facts.last().failure = Some(error.to_string());
+        match reopened(open, &expected, stop, facts) {
+            Some(opened) => source = opened,
+            None => return,
+        }
+        tracing::warn!(camera, "the camera is back");
+        facts.last().failure = None;
+    }
+}
+
+/// The camera, opened again; `None` when `stop` was set before it answered.
+fn reopened(
+    open: &mut Open<'_>,
+    expected: &Description,
+    stop: &AtomicBool,
+    facts: &Facts,
+) -> Option<Box<dyn Source>> {
+    let mut wait = BACK_OFF.0;
+    loop {
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            std::thread::sleep(LOOK.min(wait));
+        }
+        wait = (wait * 2).min(BACK_OFF.1);
+        match open() {
+            Ok(source) if source.description().shape == expected.shape => return Some(source),
+            Ok(source) => {
+                let found = source.description().shape;
+                let expected = expected.shape;
+                let why = format!("it came back with frames of {found:?}, expected {expected:?}");
+                facts.last().failure = Some(why);
+            }
+            Err(error) => facts.last().failure = Some(format!("{error:#}")),
+        }
+    }
+}
+
+/// What a camera had shown when it failed.
+#[derive(Clone, Copy, Debug)]
+struct After {
+    sequence: u64,
+    tick: i64,
+    camera: u16,
+}
+
+/// Brings what a camera shows after a failure behind what it showed before.
+struct Place {
+    after: Option<After>,
+    /// What is added to sequence numbers and ticks, once the first exposure is there.
+    shift: Option<(u64, i64)>,
+    end: After,
+}
+
+impl Place {
+    fn behind(after: Option<After>) -> Self {
+        let nothing = After {
+            sequence: 0,
+            tick: 0,
+            camera: 0,
+        };
+        Self {
+            after,
+            shift: after.is_none().then_some((0, 0)),
+            end: after.unwrap_or(nothing),
+        }
+    }
+
+    /// The exposure in its place; before the first one after a failure, what was lost in between.
+    /// An encoder that ran on says how much that was; else it is not known, and one tick marks the
+    /// place.
+    fn put(&mut self, mut captured: Captured) -> impl Iterator<Item = Captured> {
+        let mut gap = None;
+        let (sequence, ticks) = match self.shift {
+            Some(shift) => shift,
+            None => {
+                let After {
+                    sequence,
+                    tick,
+                    camera,
+                } = self.after.unwrap_or(self.end);
+                let start = captured.ticks().start;
+                let (reason, to, shift) = if start > tick {
+                    (LostReason::CameraLost, start, 0)
+                } else {
+                    (LostReason::UnknownLength, tick + 1, tick + 1 - start)
+                };
+                gap = Some(Captured::Lost(Lost {
+                    camera,
+                    sequence,
+                    ticks: tick..to,
+                    reason,
+                    detail: "the camera was gone and came back".to_owned(),
+                    origin: None,
+                }));
+                *self.shift.insert((sequence + 1, shift))
+            }
+        };
+        match &mut captured {
+            Captured::Frame(frame) => {
+                frame.sequence += sequence;
+                frame.ticks = frame.ticks.start + ticks..frame.ticks.end + ticks;
+            }
+            Captured::Lost(lost) => {
+                lost.sequence += sequence;
+                lost.ticks = lost.ticks.start + ticks..lost.ticks.end + ticks;
+            }
+        }
+        self.end = After {
+            sequence: captured.sequence() + 1,
+            tick: captured.ticks().end,
+            camera: captured.camera(),
+        };
+        gap.into_iter().chain([captured])
+    }
+
+    fn after(&self) -> After {
+        self.end
+    }
+}
+
+/// The receiving end of a camera that stands.
+pub struct Standing {
+    /// What its frames are like.
+    pub description: Description,
+    /// What it does.
+    pub facts: Arc<Facts>,
+    /// Whether a frame that reaches over a roll's end may be cut there.
+    can_cut: bool,
+    frames: Receiver<Captured>,
+    /// What reached over the end of the last roll.
+    rest: Option<Captured>,
+}
+
+impl Standing {
+    /// Of a camera whose thread sends `frames`. Frames that show cloth again are not cut: what is new
+    /// in them is only known later.
+    pub fn new(
+        description: Description,
+        facts: Arc<Facts>,
+        frames: Receiver<Captured>,
+        can_cut: bool,
+    ) -> Self {
+        Self {
+            description,
+            facts,
+            can_cut,
+            frames,
+            rest: None,
+        }
+    }
+
+    /// Lets go of what came while no roll was on, and says whether more can come.
+    pub fn drop_waiting(&mut self) -> bool {
+        self.rest = None;
+        loop {
+            match self.frames.try_recv() {
+                Ok(_) => {}
+                Err(crossbeam::channel::TryRecvError::Empty) => return true,
+                Err(crossbeam::channel::TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
+/// Where the cameras are now: a tick for each, at which a roll can end and the next one begin.
+pub fn now(cameras: &[(TicksFrom, Arc<Facts>)]) -> Vec<i64> {
+    let reached = |facts: &Facts| facts.next_tick.load(Ordering::Relaxed);
+    let by_encoder = cameras
+        .iter()
+        .filter(|(ticks, _)| *ticks == TicksFrom::Encoder);
+    // An encoder is one for all; the camera that is farthest says where it stands.
+    let encoder = by_encoder.map(|(_, facts)| reached(facts)).max();
+    let each = cameras.iter().map(|(ticks, facts)| match ticks {
+        TicksFrom::Encoder => encoder.unwrap_or_else(|| reached(facts)),
+        TicksFrom::Nominal => reached(facts),
+    });
+    each.collect()
+}
+
+/// Where a roll's part of a lane ends; [`i64::MAX`] until that is known.
+#[derive(Debug)]
+pub struct End(AtomicI64);
+
+impl Default for End {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl End {
+    /// Ends the part at `tick`, unless it has ended before.
+    pub fn set(&self, tick: i64) {
+        self.0.fetch_min(tick, Ordering::Relaxed);
+    }
+
+    /// Whether it is known.
+    pub fn is_set(&self) -> bool {
+        self.get() < i64::MAX
+    }
+
+    fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one roll shows of one camera.
+pub struct RollPart {
+    camera: Arc<Mutex<Standing>>,
+    description: Description,
+    /// Where the roll begins, in the camera's ticks.
+    begin: i64,
+    end: Arc<End>,
+    stop: Arc<AtomicBool>,
+    index: u16,
+    first_sequence: Option<u64>,
+    next_sequence: u64,
+    /// One past the last tick that was handed out.
+    reached: i64,
+    /// Since when the end is known and nothing came.
+    waiting_since: Option<Instant>,
+}
+
+impl RollPart {
+    /// The roll that begins at tick `begin` of `camera` and ends at `end`, or when `stop` is set.
+    pub fn new(
+        camera: Arc<Mutex<Standing>>,
+        begin: i64,
+        end: Arc<End>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        let description = lock(&camera).description.clone();
+        Self {
+            description: Description {
+                live: true,
+                n_frames: None,
+                ..description
+            },
+            camera,
+            begin,
+            end,
+            stop,
+            index: 0,
+            first_sequence: None,
+            next_sequence: 0,
+            reached: begin,
+            waiting_since: None,
+        }
+    }
+
+    /// In the roll's own sequence numbers and ticks.
+    fn hand_out(&mut self, mut captured: Captured) -> Captured {
+        let sequence = captured.sequence();
+        let first = *self.first_sequence.get_or_insert(sequence);
+        self.reached = self.reached.max(captured.ticks().end);
+        self.waiting_since = None;
+        self.index = captured.camera();
+        match &mut captured {
+            Captured::Frame(frame) => {
+                frame.sequence -= first.min(sequence);
+                frame.ticks = frame.ticks.start - self.begin..frame.ticks.end - self.begin;
+            }
+            Captured::Lost(lost) => {
+                lost.sequence -= first.min(sequence);
+                lost.ticks = lost.ticks.start - self.begin..lost.ticks.end - self.begin;
+            }
+        }
+        self.next_sequence = captured.sequence() + 1;
+        captured
+    }
+
+    /// What did not come before the roll's end, if anything is missing.
+    fn missing(&mut self, end: i64, reason: LostReason, detail: &str) -> Option<Captured> {
+        let ticks = self.reached - self.begin..end - self.begin;
+        self.reached = end;
+        (!ticks.is_empty()).then(|| {
+            Captured::Lost(Lost {
+                camera: self.index,
+                sequence: self.next_sequence,
+                ticks,
+                reason,
+                detail: detail.to_owned(),
+                origin: None,
+            })
+        })
+    }
+}
+
+impl Source for RollPart {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
+        loop {
+            let end = self.end.get();
+            if self.reached >= end || pool.is_closed() || self.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let camera = Arc::clone(&self.camera);
+            let mut camera = lock(&camera);
+            let can_cut = camera.can_cut;
+            let next = match camera.rest.take() {
+                Some(rest) => Ok(rest),
+                None => camera.frames.recv_timeout(LOOK),
+            };
+            let captured = match next {
+                Ok(captured) => captured,
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    let is_over = end < i64::MAX && {
+                        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+                        since.elapsed() >= PATIENCE
+                    };
+                    if is_over {
+                        let detail = "the camera was silent at the end of its roll";
+                        return Ok(self.missing(end, LostReason::CameraLost, detail));
+                    }
+                    continue;
+                }
+            };
+            // What lies before the roll is nobody's.
+            let Some(captured) = split(captured, self.begin, can_cut).1 else {
+                continue;
+            };
+            let (own, rest) = if end < i64::MAX {
+                split(captured, end, can_cut)
+            } else {
+                (Some(captured), None)
+            };
+            camera.rest = rest;
+            drop(camera);
+            return Ok(match own {
+                Some(own) => Some(self.hand_out(own)),
+                None => self.missing(
+                    end,
+                    LostReason::FrameLost,
+                    "nothing came of the end of the roll",
+                ),
+            });
+        }
+    }
+}
+
+fn lock(camera: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
+    // A roll that panicked leaves a camera that is as good as before.
+    camera.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What lies before `tick` and what lies behind it. What must not be cut belongs to where it begins.
+fn split(captured: Captured, tick: i64, can_cut: bool) -> (Option<Captured>, Option<Captured>) {
+    let ticks = captured.ticks();
+    if ticks.end <= tick && ticks.start < tick {
+        return (Some(captured), None);
+    }
+    if ticks.start >= tick {
+        return (None, Some(captured));
+    }
+    match captured {
+        Captured::Lost(lost) => {
+            let part = |ticks| {
+                Captured::Lost(Lost {
+                    ticks,
+                    ..lost.clone()
+                })
+            };
+            (Some(part(ticks.start..tick)), Some(part(tick..ticks.end)))
+        }
+        Captured::Frame(frame) if !can_cut => (Some(Captured::Frame(frame)), None),
+        Captured::Frame(frame) => match behind(&frame, tick) {
+            // Nothing is a whole line behind the tick.
+            None => (Some(Captured::Frame(frame)), None),
+            Some((row, rest)) => {
+                let before = frame.cut(0..row, ticks.start..tick);
+                (Some(Captured::Frame(before)), Some(Captured::Frame(rest)))
+            }
+        },
+    }
+}
+
+/// The rows of `frame` from `tick` on, in memory of their own, and the first of them.
+fn behind(frame: &Frame, tick: i64) -> Option<(u32, Frame)> {
+    let ticks = frame.ticks.clone();
+    let share = (tick - ticks.start) as f64 / (ticks.end - ticks.start) as f64;
+    let row = (share * f64::from(frame.height())).round() as u32;
+    if row == 0 || row >= frame.height() {
+        return None;
+    }
+    let line = frame.bytes().len() / frame.height() as usize;
+    let bytes = &frame.bytes()[row as usize * line..];
+    let mut shape = frame.shape();
+    shape.height -= row;
+    let mut buffer = Buffer::alone(bytes.len());
+    buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+    let mut rest = Frame::new(frame.camera, frame.sequence, tick..ticks.end, shape, buffer).ok()?;
+    rest.taken_at = frame.taken_at;
+    rest.origin.clone_from(&frame.origin);
+    Some((row, rest))
+}
+
+#[cfg(test)]
+mod tests;

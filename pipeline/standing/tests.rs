@@ -1,0 +1,252 @@
+//! Rolls one after the other from cameras that go on.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use camera::{Channels, Depth, FrameShape};
+use crossbeam::channel::bounded;
+use proptest::prelude::*;
+
+use super::*;
+
+const WIDTH: u32 = 4;
+
+fn description(ticks_per_line: i64) -> Description {
+    Description {
+        name: "given".to_owned(),
+        shape: FrameShape {
+            width: WIDTH,
+            height: 16,
+            channels: Channels::Grey,
+            depth: Depth::Eight,
+        },
+        ticks_per_line,
+        ticks: TicksFrom::Encoder,
+        n_frames: None,
+        live: true,
+        continuous: true,
+    }
+}
+
+/// A frame from tick `start` on, one tick a line, of which each line says its own tick.
+fn frame(sequence: u64, start: i64, lines: u32) -> Captured {
+    let shape = FrameShape {
+        height: lines,
+        ..description(1).shape
+    };
+    let mut buffer = Buffer::alone(shape.n_bytes());
+    for (line, bytes) in buffer.bytes_mut().chunks_mut(WIDTH as usize).enumerate() {
+        bytes.fill((start + line as i64) as u8);
+    }
+    let ticks = start..start + i64::from(lines);
+    Captured::Frame(Frame::new(0, sequence, ticks, shape, buffer).unwrap())
+}
+
+fn lost(sequence: u64, start: i64, lines: u32) -> Captured {
+    Captured::Lost(Lost {
+        camera: 0,
+        sequence,
+        ticks: start..start + i64::from(lines),
+        reason: LostReason::FrameLost,
+        detail: String::new(),
+        origin: None,
+    })
+}
+
+fn standing(exposures: Vec<Captured>, can_cut: bool) -> Arc<Mutex<Standing>> {
+    let (tx, rx) = bounded(exposures.len());
+    for captured in exposures {
+        tx.send(captured).unwrap();
+    }
+    Arc::new(Mutex::new(Standing::new(
+        description(1),
+        Arc::default(),
+        rx,
+        can_cut,
+    )))
+}
+
+fn part(camera: &Arc<Mutex<Standing>>, begin: i64, end: Option<i64>) -> RollPart {
+    let until = Arc::new(End::default());
+    if let Some(end) = end {
+        until.set(end);
+    }
+    RollPart::new(Arc::clone(camera), begin, until, Arc::default())
+}
+
+/// All that a part hands out: ticks of each exposure, and for frames the ticks that their lines say.
+fn shown(part: &mut RollPart) -> Vec<(Range<i64>, Option<Vec<u8>>)> {
+    let pool = Pool::new(1, 1);
+    let mut shown = Vec::new();
+    while let Some(captured) = part.next(&pool).unwrap() {
+        let lines = match &captured {
+            Captured::Lost(_) => None,
+            Captured::Frame(frame) => {
+                let rows = 0..frame.height();
+                Some(rows.map(|row| frame.row_u8(row).unwrap()[0]).collect())
+            }
+        };
+        shown.push((captured.ticks(), lines));
+    }
+    shown
+}
+
+proptest! {
+    #[test]
+    fn every_line_is_in_one_roll_and_says_where(
+        heights in prop::collection::vec((1_u32..9, prop::bool::weighted(0.2)), 1..20),
+        cuts in prop::collection::btree_set(1_i64..100, 1..6),
+    ) {
+        let mut exposures = Vec::new();
+        let mut tick = 0;
+        for (sequence, (lines, is_lost)) in (0..).zip(&heights) {
+            let make = if *is_lost { lost } else { frame };
+            exposures.push(make(sequence, tick, *lines));
+            tick += i64::from(*lines);
+        }
+        let camera = standing(exposures, true);
+        let cuts: Vec<i64> = cuts.into_iter().filter(|cut| *cut < tick).chain([tick]).collect();
+        let mut begin = 0;
+        for end in cuts {
+            let shown = shown(&mut part(&camera, begin, Some(end)));
+            let mut next = 0;
+            for (ticks, lines) in shown {
+                prop_assert_eq!(ticks.start, next, "from {} to {}", begin, end);
+                next = ticks.end;
+                for (tick, said) in ticks.clone().zip(lines.into_iter().flatten()) {
+                    prop_assert_eq!((tick + begin) as u8, said);
+                }
+            }
+            prop_assert_eq!(next, end - begin);
+            begin = end;
+        }
+    }
+}
+
+#[test]
+fn what_came_before_a_roll_is_nobody_s() {
+    let camera = standing(vec![frame(0, 0, 8), frame(1, 8, 8), frame(2, 16, 8)], true);
+    let shown = shown(&mut part(&camera, 10, Some(20)));
+    let lines = |ticks: Range<u8>| Some(ticks.collect::<Vec<u8>>());
+    assert_eq!(shown, [(0..6, lines(10..16)), (6..10, lines(16..20))]);
+}
+
+#[test]
+fn frames_that_show_cloth_again_are_not_cut() {
+    let camera = standing(vec![frame(0, 0, 8), frame(1, 8, 8), frame(2, 16, 8)], false);
+    let ticks = |part: &mut RollPart| -> Vec<Range<i64>> {
+        shown(part).into_iter().map(|(ticks, _)| ticks).collect()
+    };
+    assert_eq!(ticks(&mut part(&camera, 0, Some(10))), [0..8, 8..16]);
+    assert_eq!(ticks(&mut part(&camera, 10, Some(24))), [6..14]);
+}
+
+#[test]
+fn a_camera_that_is_silent_at_the_end_of_its_roll_has_lost_the_rest() {
+    let (tx, rx) = bounded(4);
+    tx.send(frame(0, 0, 8)).unwrap();
+    let camera = Standing::new(description(1), Arc::default(), rx, true);
+    let camera = Arc::new(Mutex::new(camera));
+    let shown = shown(&mut part(&camera, 0, Some(30)));
+    assert_eq!(shown.last().unwrap(), &(8..30, None));
+    drop(tx);
+}
+
+#[test]
+fn a_roll_ends_when_the_station_is_to_stop() {
+    let (_tx, rx) = bounded::<Captured>(1);
+    let camera = Standing::new(description(1), Arc::default(), rx, true);
+    let stop = Arc::new(AtomicBool::new(true));
+    let camera = Arc::new(Mutex::new(camera));
+    let mut part = RollPart::new(camera, 0, Arc::default(), stop);
+    assert!(part.next(&Pool::new(1, 1)).unwrap().is_none());
+}
+
+/// A camera that shows what it has and then fails.
+struct Failing(Description, VecDeque<Captured>);
+
+impl Source for Failing {
+    fn description(&self) -> &Description {
+        &self.0
+    }
+
+    fn next(&mut self, _: &Pool) -> Result<Option<Captured>, CameraError> {
+        self.1.pop_front().map(Some).ok_or(CameraError::CameraGone {
+            name: "given".to_owned(),
+            tick: 0,
+        })
+    }
+}
+
+/// What is delivered of a camera that fails after each of `lives`; it ends when none is left.
+fn delivered(
+    lives: Vec<Vec<Captured>>,
+) -> (Vec<(u64, Range<i64>, Option<LostReason>)>, Arc<Facts>) {
+    let source =
+        |life: Vec<Captured>| -> Box<dyn Source> { Box::new(Failing(description(1), life.into())) };
+    let mut lives = lives.into_iter();
+    let first = source(lives.next().unwrap());
+    let stop = AtomicBool::new(false);
+    let mut open = || match lives.next() {
+        Some(life) => Ok(source(life)),
+        None => {
+            stop.store(true, Ordering::Relaxed);
+            anyhow::bail!("still gone")
+        }
+    };
+    let facts = Arc::default();
+    let mut told = Vec::new();
+    let pool = Pool::new(1, 1);
+    stand(0, first, &mut open, (&pool, &stop), &facts, |captured| {
+        let reason = match &captured {
+            Captured::Lost(lost) => Some(lost.reason),
+            Captured::Frame(_) => None,
+        };
+        told.push((captured.sequence(), captured.ticks(), reason));
+        ControlFlow::Continue(())
+    });
+    (told, facts)
+}
+
+#[test]
+fn a_camera_that_comes_back_has_a_gap_of_what_its_encoder_says() {
+    let (told, facts) = delivered(vec![
+        vec![frame(0, 0, 8)],
+        vec![frame(0, 40, 8), frame(1, 48, 8)],
+    ]);
+    let gap = Some(LostReason::CameraLost);
+    assert_eq!(
+        told,
+        [
+            (0, 0..8, None),
+            (1, 8..40, gap),
+            (2, 40..48, None),
+            (3, 48..56, None)
+        ]
+    );
+    assert_eq!((facts.n_failures(), facts.n_frames()), (2, 3));
+    assert_eq!(facts.doing(), Doing::Gone("still gone".to_owned()));
+    assert!(facts.picture(Duration::MAX).is_none(), "it is gone");
+}
+
+#[test]
+fn without_an_encoder_a_gap_only_marks_its_place() {
+    let (told, _) = delivered(vec![vec![frame(0, 0, 8)], vec![frame(0, 0, 8)]]);
+    let gap = Some(LostReason::UnknownLength);
+    assert_eq!(told, [(0, 0..8, None), (1, 8..9, gap), (2, 9..17, None)]);
+}
+
+#[test]
+fn lanes_with_an_encoder_end_where_the_farthest_is() {
+    let facts = |tick| {
+        let facts = Facts::default();
+        facts.next_tick.store(tick, Ordering::Relaxed);
+        Arc::new(facts)
+    };
+    let cameras = [
+        (TicksFrom::Encoder, facts(90)),
+        (TicksFrom::Encoder, facts(100)),
+        (TicksFrom::Nominal, facts(7)),
+    ];
+    assert_eq!(now(&cameras), [100, 100, 7]);
+}

@@ -1,0 +1,207 @@
+//! A station that stands: rolls one after the other, orders, cameras that fail, the page.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::program::Mill;
+
+const TOKEN: &str = "a-token-that-is-long-enough";
+/// Longest time that anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A station of two simulated cameras over one web, of article `plain`.
+struct Stood {
+    mill: Mill,
+    station: Child,
+    page: SocketAddr,
+}
+
+impl Stood {
+    fn up(more: &[&str]) -> Option<Self> {
+        let mill = Mill::taught()?;
+        // A port that was free a moment ago.
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let page = free.local_addr().unwrap();
+        let lane = |offset: f64| {
+            format!("[[lane]]\nfrom = \"loom:1\"\nmm_per_px = 0.2\noffset_mm = {offset}\n")
+        };
+        let file = format!(
+            "name = \"table 3\"\narticle = \"plain\"\nloom_m_per_min = 4.0\n{}{}[page]\nlisten = \"{page}\"\ntoken_file = \"token\"\n",
+            lane(0.0),
+            lane(380.0)
+        );
+        std::fs::write(mill.path().join("station.toml"), file).unwrap();
+        std::fs::write(mill.path().join("token"), TOKEN).unwrap();
+        drop(free);
+        let station = Command::new(env!("CARGO_BIN_EXE_selvedge"))
+            .current_dir(mill.path())
+            .args(["run", "station.toml"])
+            .args(more)
+            .env("SELVEDGE_LOG", "info")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stood = Self {
+            mill,
+            station,
+            page,
+        };
+        stood.until("the page answers", || stood.try_get("/live.json").is_some());
+        Some(stood)
+    }
+
+    /// Waits until something is so.
+    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while !is_so() {
+            assert!(since.elapsed() < PATIENCE, "{what} did not come to be");
+            std::thread::yield_now();
+        }
+    }
+
+    fn ask(&self, request: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(self.page).ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    }
+
+    fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: station\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    fn live(&self) -> Value {
+        serde_json::from_str(&self.try_get("/live.json").unwrap().1).unwrap()
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let n = body.len();
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: station\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {n}\r\n\r\n{body}"
+        ))
+        .unwrap()
+    }
+
+    fn scan(&mut self, line: &str) {
+        let input = self.station.stdin.as_mut().unwrap();
+        writeln!(input, "{line}").unwrap();
+    }
+
+    /// Frames that the rolls have dealt with.
+    fn n_frames(&self) -> u64 {
+        self.live()["n_frames"].as_u64().unwrap()
+    }
+
+    fn n_rolls(&self) -> u64 {
+        self.live()["n_rolls"].as_u64().unwrap()
+    }
+
+    fn roll(&self, roll: &str) -> Value {
+        let told = self.mill.run(&["roll", roll, "--json"]);
+        serde_json::from_str(&told.out).unwrap()
+    }
+
+    fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let pid = self.station.id().to_string();
+        let since = Instant::now();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let ended = self.station.wait().unwrap();
+        (ended.code(), since.elapsed())
+    }
+}
+
+impl Drop for Stood {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.station.kill());
+        drop(self.station.wait());
+    }
+}
+
+/// Area of a roll's coverage in µm², and of its length times width.
+fn accounted(roll: &Value) -> (f64, f64) {
+    let of = |key: &str| roll[key].as_f64().unwrap();
+    let gaps: f64 = (roll["gaps"].as_array().unwrap().iter())
+        .map(|gap| gap["area_mm2"].as_f64().unwrap())
+        .sum();
+    let beside = of("beside_mm2");
+    (
+        of("inspected_mm2") + gaps + beside,
+        of("length_mm") * of("width_mm"),
+    )
+}
+
+#[test]
+fn rolls_follow_each_other_and_each_is_accounted_for() {
+    let Some(mut stood) = Stood::up(&[]) else {
+        return;
+    };
+    stood.scan("R-1");
+    stood.until("R-1 is seen", || stood.n_frames() >= 6);
+    let (status, told) = stood.post("/rolls/begin", r#"{"roll": "R-2"}"#);
+    assert_eq!(status, 200, "{told}");
+    stood.until("R-1 is done and R-2 is seen", || {
+        stood.n_rolls() == 1 && stood.n_frames() >= 14
+    });
+    stood.scan("END");
+    stood.until("R-2 is done", || stood.n_rolls() == 2);
+    for roll in ["R-1", "R-2"] {
+        let roll = stood.roll(roll);
+        let (sum, whole) = accounted(&roll);
+        assert!(
+            (sum - whole).abs() < 1e-3 * whole,
+            "{sum} of {whole}: {roll}"
+        );
+        assert_eq!(roll["gaps"], serde_json::json!([]), "{roll}");
+        assert!(roll["length_mm"].as_f64().unwrap() > 50.0, "{roll}");
+    }
+    let (code, took) = stood.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_wrong_order_is_refused_before_anything_happens() {
+    let Some(stood) = Stood::up(&["--roll", "R-1"]) else {
+        return;
+    };
+    stood.until("R-1 is on", || stood.live()["roll"]["roll"] == "R-1");
+    let (status, told) = stood.post("/rolls/begin", r#"{"roll": "R-2", "article": "nix"}"#);
+    assert_eq!(status, 409);
+    assert!(told.contains("nothing was taught for article"), "{told}");
+    assert_eq!(stood.live()["roll"]["roll"], "R-1");
+    let (status, page) = stood.try_get("/").unwrap();
+    assert_eq!(status, 200);
+    assert!(page.contains("roll R-1 · article plain"), "{page}");
+    stood.until("the cameras expose", || {
+        stood.try_get("/health").unwrap().0 == 200
+    });
+    let figures = stood.try_get("/metrics").unwrap().1;
+    assert!(
+        figures.contains("selvedge_camera_exposing{camera=\"2\"} 1"),
+        "{figures}"
+    );
+}
+
+#[test]
+fn a_station_that_is_terminated_keeps_its_roll_as_cut_off() {
+    let Some(mut stood) = Stood::up(&["--roll", "R-1"]) else {
+        return;
+    };
+    stood.until("R-1 is seen", || stood.n_frames() >= 4);
+    let (code, took) = stood.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let listed = stood.mill.run(&["rolls"]).out;
+    assert!(listed.contains("aborted"), "{listed}");
+}
