@@ -16,6 +16,8 @@ pub mod capture;
 pub mod faults;
 pub mod frame;
 pub mod images;
+#[cfg(feature = "video")]
+mod live;
 pub mod loom;
 pub mod paced;
 pub mod pool;
