@@ -15,8 +15,9 @@
 pub mod capture;
 pub mod faults;
 pub mod frame;
+pub mod genicam;
 pub mod images;
-#[cfg(feature = "video")]
+#[cfg(any(feature = "genicam", feature = "video"))]
 mod live;
 pub mod loom;
 pub mod paced;
@@ -30,6 +31,9 @@ use std::path::PathBuf;
 pub use capture::{CaptureCounts, Ending, capture};
 pub use faults::{Fault, Faulty};
 pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
+pub use genicam::{
+    CameraInfo, FeatureValue, GenicamCamera, GenicamCounts, GenicamSettings, cameras,
+};
 pub use images::{ImageFolder, image_files, load_image};
 pub use loom::{
     Beside, Dyes, FlawKind, FlawWish, LaneView, Loom, LoomSettings, LoomWeb, PlantedFlaw,
@@ -187,6 +191,26 @@ pub enum CameraError {
         found: String,
         /// How an address looks.
         expected: &'static str,
+    },
+    /// A GenICam camera that is not there, or does not do what was asked of it.
+    #[error("camera {name:?}: {detail}")]
+    NoCamera {
+        /// How it was named.
+        name: String,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// A setting that a GenICam camera refuses, or takes as another value.
+    #[error("camera {name:?}: found {key} = {found}, expected {expected}")]
+    CameraSetting {
+        /// How the camera was named.
+        name: String,
+        /// Name of the setting, or of the camera's own feature.
+        key: String,
+        /// The value asked for.
+        found: String,
+        /// What the camera takes.
+        expected: String,
     },
     /// How far cloth moved could not be worked out, for a reason that lies in no picture.
     #[error("the movement between two pictures cannot be measured: {detail}")]
