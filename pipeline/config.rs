@@ -12,18 +12,27 @@
 //! overlapping = "up"       # an area camera whose frames show cloth again, which runs up or down
 //! length = "pictures"      # how far it moved in between: "pictures" or "encoder"
 //!
+//! [lane.camera]            # that lane's camera, where its source is genicam:…; see `camera`
+//! exposure_us = 40.0
+//! trigger = "Line1"
+//! features = { GammaEnable = false }
+//!
 //! [light]
 //! max_saturated_share = 0.5
 //! min_mean_level = 8.0
 //! ```
 
+mod camera_table;
+
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
+use camera::GenicamSettings;
 use models::CELL_PX;
 use serde::Deserialize;
 
+use self::camera_table::RawCamera;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 /// A checked station file.
@@ -38,7 +47,7 @@ pub struct Station {
 }
 
 /// Where a camera looks, and how finely.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lane {
     /// Scale across, in mm per pixel.
     pub mm_per_px: f64,
@@ -48,6 +57,8 @@ pub struct Lane {
     pub offset: Um,
     /// How frames that show cloth again are reduced to what is new, where they do.
     pub overlapping: Option<NewClothSettings>,
+    /// What its camera is set to, where its source is a GenICam camera.
+    pub camera: GenicamSettings,
 }
 
 impl Lane {
@@ -92,6 +103,7 @@ impl Station {
                 mm_per_line,
                 offset: Um::ZERO,
                 overlapping: None,
+                camera: GenicamSettings::default(),
             }],
             light: LIGHT_LIMITS,
         })
@@ -195,8 +207,13 @@ impl RawLane {
                 key("length")
             ),
         };
+        let camera = self.camera.as_ref();
+        let camera = camera.map_or(Ok(GenicamSettings::default()), |raw| {
+            raw.checked(&key("camera"))
+        })?;
         Ok(Lane {
             overlapping,
+            camera,
             mm_per_px: self.mm_per_px,
             mm_per_line,
             offset: um_from_mm(self.offset_mm),
@@ -220,7 +237,7 @@ struct RawLight {
     min_mean_level: Option<f32>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLane {
     mm_per_px: f64,
@@ -229,6 +246,7 @@ struct RawLane {
     offset_mm: f64,
     overlapping: Option<RawMotion>,
     length: Option<RawLength>,
+    camera: Option<RawCamera>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
