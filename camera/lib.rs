@@ -18,6 +18,10 @@ pub mod frame;
 pub mod genicam;
 pub mod images;
 #[cfg(any(feature = "genicam", feature = "video"))]
+#[cfg_attr(
+    not(feature = "video"),
+    allow(dead_code, reason = "only a stream has a clock to tell losses by")
+)]
 mod live;
 pub mod loom;
 pub mod paced;

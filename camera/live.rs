@@ -14,12 +14,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-#[cfg_attr(
-    not(feature = "video"),
-    allow(unused_imports, reason = "only a stream's claims are checked")
-)]
-pub(crate) use rate::RATES;
-pub(crate) use rate::Rate;
+pub(crate) use rate::{RATES, Rate};
 
 use crate::{Captured, Lost, LostReason};
 

@@ -19,7 +19,7 @@ pub(crate) enum Tick {
     At(i64),
     /// The encoder was set back while the camera was gone: how much cloth passed is unknown, and
     /// the frame follows at once.
-    Unknown(i64),
+    Unknown,
 }
 
 impl Encoder {
@@ -30,9 +30,14 @@ impl Encoder {
         let tick = value.wrapping_sub(origin);
         if was_gone && tick < next_tick {
             self.origin = Some(value.wrapping_sub(next_tick));
-            return Tick::Unknown(next_tick);
+            return Tick::Unknown;
         }
         Tick::At(tick)
+    }
+
+    /// From its last value on everything lies so many ticks further.
+    pub(crate) fn put_off(&mut self, n_ticks: i64) {
+        self.origin = self.origin.map(|origin| origin.wrapping_sub(n_ticks));
     }
 }
 
@@ -55,7 +60,9 @@ mod tests {
         let mut encoder = Encoder::default();
         assert_eq!(encoder.tick(50, 0, false), Tick::At(0));
         assert_eq!(encoder.tick(900, 100, true), Tick::At(850));
-        assert_eq!(encoder.tick(3, 950, true), Tick::Unknown(950));
+        assert_eq!(encoder.tick(3, 950, true), Tick::Unknown);
         assert_eq!(encoder.tick(103, 1_050, false), Tick::At(1_050));
+        encoder.put_off(5);
+        assert_eq!(encoder.tick(203, 1_155, false), Tick::At(1_155));
     }
 }

@@ -15,9 +15,13 @@
 //! bytes and numbers go: Mono10, Mono12 and their packed forms, BGR8, encoder values in chunk data,
 //! resent packets (the fake camera resends none), hardware triggers, line-scan cameras, USB3 Vision.
 
+#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody asks"))]
 mod count;
+#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody asks"))]
 mod encoder;
+#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody asks"))]
 mod pixels;
+#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody asks"))]
 mod settings;
 
 #[cfg(feature = "genicam")]

@@ -49,14 +49,11 @@ pub enum FeatureValue {
 }
 
 /// How long a camera may be silent, or not answer, before its cloth is lost.
-#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody waits"))]
 pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
 
 /// The value of [`GenicamSettings::trigger`] that lets a camera run freely.
-#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody is set"))]
 pub(crate) const NO_TRIGGER: &str = "off";
 
-#[cfg_attr(not(feature = "genicam"), allow(dead_code, reason = "nobody is set"))]
 impl FeatureValue {
     /// As a number; `None` for what is none.
     pub(crate) fn number(&self) -> Option<f64> {

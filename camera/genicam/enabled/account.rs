@@ -146,9 +146,9 @@ impl Account {
                 }
                 self.place.next_tick = tick;
             }
-            Tick::Unknown(tick) => {
-                let detail = "found the encoder set back, expected it to go on: how much cloth passed is unknown";
-                self.mark(tick..tick, LostReason::UnknownLength, detail);
+            Tick::Unknown => {
+                encoder.put_off(self.ticks_per_line);
+                self.mark_unknown("found the encoder set back, expected it to go on");
             }
         }
     }
@@ -214,8 +214,12 @@ impl Account {
         self.unseen = Unseen::from_now();
     }
 
-    /// It ends. What came incomplete last has no successor to tell of it.
+    /// It ends. What came incomplete last has no successor to tell of it, nor has an encoder that
+    /// did not come back.
     pub(super) fn end(&mut self) {
+        if std::mem::take(&mut self.is_out) && self.encoder.is_some() {
+            self.mark_unknown("found the camera gone at the end, expected its encoder");
+        }
         let n = std::mem::take(&mut self.incomplete).len() as u64;
         if n > 0 {
             let detail = "found the last frames incomplete, expected all of their packets";
@@ -263,6 +267,15 @@ impl Account {
             self.place.next_tick = tick;
         }
         self.ready.push_back(lost);
+    }
+
+    /// How much cloth passed here nobody knows: a line that is none marks the place.
+    fn mark_unknown(&mut self, detail: &str) {
+        let from = self.place.next_tick;
+        let ticks = from..from + self.ticks_per_line;
+        self.place.next_tick = ticks.end;
+        let detail = format!("{detail}; how much cloth passed is unknown");
+        self.mark(ticks, LostReason::UnknownLength, &detail);
     }
 
     /// Cloth that no exposure of its own stands for.
@@ -381,6 +394,12 @@ mod tests {
         account.reconnected();
         account.picture(1, Some(3));
         account.picture(2, Some(23));
-        assert_eq!(account.told(), "f0 0..20, U1 20..20, f1 20..40, f2 40..60");
+        account.lose("told to");
+        account.end();
+        account.end();
+        assert_eq!(
+            account.told(),
+            "f0 0..20, U1 20..22, f1 22..42, f2 42..62, U3 62..64"
+        );
     }
 }

@@ -66,8 +66,8 @@ pub(super) struct Lines {
 }
 
 /// Memory for frames that are on their way, and how many there are at least and at most.
-const BUFFER_BYTES: usize = 256 << 20;
-const BUFFERS: (usize, usize) = (4, 64);
+const BUFFER_BYTES: usize = 128 << 20;
+const BUFFERS: (usize, usize) = (4, 32);
 /// Frames of more bytes are no camera's.
 const MOST_BYTES: usize = 1 << 30;
 

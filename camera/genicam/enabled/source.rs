@@ -287,6 +287,7 @@ impl GenicamCamera {
             }
             Some(_) | None => find(&self.named.key),
         };
+        let has_answered = found.is_ok();
         let reached = found.and_then(|named| {
             // Control of the camera must be given back before it is taken anew.
             drop(old.take());
@@ -311,6 +312,9 @@ impl GenicamCamera {
                     ?expected,
                     "the camera is back with other pictures, which do not belong to this roll"
                 );
+            }
+            Err(error) if has_answered => {
+                tracing::warn!(name, %error, "the camera answers and cannot be used");
             }
             Err(error) => tracing::debug!(name, %error, "the camera is still gone"),
         }
