@@ -2,6 +2,8 @@
 # needs no network once everything is there. `.ci/run` runs test and check.
 
 SHELL := /bin/sh
+# What is optional, and tested and checked all the same.
+FEATURES := postgres,genicam
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-release quality demo test check bench
 
@@ -39,19 +41,19 @@ demo: setup-release
 test: setup
 	@setup/install.sh tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		echo 'cargo nextest run --workspace --features postgres'; \
-		store/tests/with_postgres.sh cargo nextest run --workspace --features postgres; \
+		echo 'cargo nextest run --workspace --features $(FEATURES)'; \
+		store/tests/with_postgres.sh cargo nextest run --workspace --features $(FEATURES); \
 	else \
 		echo 'cargo-nextest is not installed, so the tests run with cargo test'; \
 		store/tests/with_postgres.sh \
-			cargo test --workspace --features postgres --lib --bins --tests; \
+			cargo test --workspace --features $(FEATURES) --lib --bins --tests; \
 	fi
-	cargo test --workspace --features postgres --doc
+	cargo test --workspace --features $(FEATURES) --doc
 
 check: setup
 	cargo fmt --all --check
-	cargo clippy --workspace --features postgres --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features postgres --no-deps
+	cargo clippy --workspace --features $(FEATURES) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features $(FEATURES) --no-deps
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup

@@ -166,7 +166,7 @@ fn run_lanes(out: &mut impl Write) -> anyhow::Result<f64> {
     let web = LoomWeb::side_by_side(settings, 2, SHARED_PX)?;
     let lanes = web.lanes.iter().map(|view| Lane {
         offset: um_from_mm(f64::from(view.first_column) * texture::MM_PER_PX),
-        ..texture::station().lanes[0]
+        ..texture::station().lanes[0].clone()
     });
     let station = Station {
         lanes: lanes.collect(),

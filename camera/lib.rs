@@ -15,7 +15,14 @@
 pub mod capture;
 pub mod faults;
 pub mod frame;
+pub mod genicam;
 pub mod images;
+#[cfg(any(feature = "genicam", feature = "video"))]
+#[cfg_attr(
+    not(feature = "video"),
+    allow(dead_code, reason = "only a stream has a clock to tell losses by")
+)]
+mod live;
 pub mod loom;
 pub mod paced;
 pub mod pool;
@@ -28,6 +35,9 @@ use std::path::PathBuf;
 pub use capture::{CaptureCounts, Ending, capture};
 pub use faults::{Fault, Faulty};
 pub use frame::{Captured, Channels, Depth, Frame, FrameShape, Lost, LostReason};
+pub use genicam::{
+    CameraInfo, FeatureValue, GenicamCamera, GenicamCounts, GenicamSettings, cameras,
+};
 pub use images::{ImageFolder, image_files, load_image};
 pub use loom::{
     Beside, Dyes, FlawKind, FlawWish, LaneView, Loom, LoomSettings, LoomWeb, PlantedFlaw,
@@ -185,6 +195,26 @@ pub enum CameraError {
         found: String,
         /// How an address looks.
         expected: &'static str,
+    },
+    /// A GenICam camera that is not there, or does not do what was asked of it.
+    #[error("camera {name:?}: {detail}")]
+    NoCamera {
+        /// How it was named.
+        name: String,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// A setting that a GenICam camera refuses, or takes as another value.
+    #[error("camera {name:?}: found {key} = {found}, expected {expected}")]
+    CameraSetting {
+        /// How the camera was named.
+        name: String,
+        /// Name of the setting, or of the camera's own feature.
+        key: String,
+        /// The value asked for.
+        found: String,
+        /// What the camera takes.
+        expected: String,
     },
     /// How far cloth moved could not be worked out, for a reason that lies in no picture.
     #[error("the movement between two pictures cannot be measured: {detail}")]

@@ -12,6 +12,11 @@
 //! overlapping = "up"       # an area camera whose frames show cloth again, which runs up or down
 //! length = "pictures"      # how far it moved in between: "pictures" or "encoder"
 //!
+//! [lane.camera]            # that lane's camera, where its source is genicam:…; see `camera`
+//! exposure_us = 40.0
+//! trigger = "Line1"
+//! features = { GammaEnable = false }
+//!
 //! [light]
 //! max_saturated_share = 0.5
 //! min_mean_level = 8.0
@@ -28,14 +33,18 @@
 //! token_file = "token"     # what orders by HTTP must bring; without it there are none
 //! ```
 
+mod camera_table;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
+use camera::GenicamSettings;
 use models::CELL_PX;
 use serde::Deserialize;
 
+use self::camera_table::RawCamera;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 /// A checked station file.
@@ -67,7 +76,7 @@ pub struct StandingSettings {
 }
 
 /// Where a camera looks, and how finely.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Lane {
     /// Scale across, in mm per pixel.
     pub mm_per_px: f64,
@@ -77,6 +86,8 @@ pub struct Lane {
     pub offset: Um,
     /// How frames that show cloth again are reduced to what is new, where they do.
     pub overlapping: Option<NewClothSettings>,
+    /// What its camera is set to, where its source is a GenICam camera.
+    pub camera: GenicamSettings,
 }
 
 impl Lane {
@@ -124,6 +135,7 @@ impl Station {
                 mm_per_line,
                 offset: Um::ZERO,
                 overlapping: None,
+                camera: GenicamSettings::default(),
             }],
             light: LIGHT_LIMITS,
             standing: StandingSettings::default(),
@@ -258,8 +270,13 @@ impl RawLane {
                 key("length")
             ),
         };
+        let camera = self.camera.as_ref();
+        let camera = camera.map_or(Ok(GenicamSettings::default()), |raw| {
+            raw.checked(&key("camera"))
+        })?;
         Ok(Lane {
             overlapping,
+            camera,
             mm_per_px: self.mm_per_px,
             mm_per_line,
             offset: um_from_mm(self.offset_mm),
@@ -293,7 +310,7 @@ struct RawLight {
     min_mean_level: Option<f32>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLane {
     from: Option<String>,
@@ -303,6 +320,7 @@ struct RawLane {
     offset_mm: f64,
     overlapping: Option<RawMotion>,
     length: Option<RawLength>,
+    camera: Option<RawCamera>,
 }
 
 #[derive(Clone, Copy, Deserialize)]

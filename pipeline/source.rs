@@ -1,8 +1,8 @@
 //! Where frames come from, as a person names it.
 //!
 //! `--from` is a folder or file of images, a video file (told by its content), `rtsp://…`,
-//! `v4l2:/dev/videoN`, or `loom:SEED` for simulated cloth, once for each lane. Other schemes are
-//! refused by name. [`LooseImages`] is the source in which every image, of whatever size,
+//! `v4l2:/dev/videoN`, `genicam:CAMERA` by id, serial number or address, or `loom:SEED` for
+//! simulated cloth, once for each lane. Other schemes are refused by name. [`LooseImages`] is the source in which every image, of whatever size,
 //! stands alone; a folder that is one roll is [`camera::ImageFolder`].
 
 use std::fmt;
@@ -14,9 +14,9 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, bail, ensure};
 use calibration::mm_from_um;
 use camera::{
-    Captured, Description, ImageFolder, LaneView, Loom, LoomSettings, LoomWeb, Lost, LostReason,
-    Pool, Source, Stream, StreamAddress, StreamSettings, TicksFrom, VideoFile, claims_to_be_video,
-    image_files, load_image,
+    Captured, Description, GenicamCamera, GenicamCounts, GenicamSettings, ImageFolder, LaneView,
+    Loom, LoomSettings, LoomWeb, Lost, LostReason, Pool, Source, Stream, StreamAddress,
+    StreamSettings, TicksFrom, VideoFile, claims_to_be_video, image_files, load_image,
 };
 
 use crate::config::{Lane, Station};
@@ -34,18 +34,25 @@ pub enum SourceSpec {
     Video(PathBuf),
     /// A live stream; shown without user and password.
     Stream(StreamAddress),
+    /// A GenICam camera by its id, serial number or address.
+    Genicam(String),
     /// Good simulated cloth from this seed.
     Loom(u64),
 }
 
 impl SourceSpec {
-    /// Opens the source as one roll, for the camera with this index. `stop` ends a stream, also
-    /// while its camera is silent.
+    /// Opens the source as one roll, for the camera with this index, which is set to `settings`
+    /// where it can be set. `stop` ends a live source, also while its camera is silent.
     ///
     /// # Errors
     /// What the source says, with its name.
-    pub fn open(&self, camera: u16, stop: &Arc<AtomicBool>) -> anyhow::Result<Box<dyn Source>> {
-        Ok(match self {
+    pub fn open(
+        &self,
+        camera: u16,
+        settings: &GenicamSettings,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<LaneSource> {
+        let source: Box<dyn Source> = match self {
             SourceSpec::Images(path) => {
                 let folder = ImageFolder::open(path, camera)?;
                 for skipped in folder.skipped() {
@@ -58,11 +65,21 @@ impl SourceSpec {
                 let stream = Stream::open(address, StreamSettings::new(camera))?;
                 Box::new(stream.until(Arc::clone(stop)))
             }
+            SourceSpec::Genicam(name) => {
+                let genicam = GenicamCamera::open(name, camera, settings)?;
+                return Ok(LaneSource {
+                    counts: Some(genicam.counts()),
+                    length: None,
+                    has_queue: false,
+                    source: Box::new(genicam.until(Arc::clone(stop))),
+                });
+            }
             SourceSpec::Loom(seed) => Box::new(Loom::new(LoomSettings {
                 camera,
                 ..LoomSettings::new(*seed)
             })?),
-        })
+        };
+        Ok(source.into())
     }
 }
 
@@ -75,6 +92,8 @@ pub struct LaneSource {
     /// Whether frames that come too fast wait in a queue of their own, which accounts for those that
     /// it must drop.
     pub has_queue: bool,
+    /// What is counted of its stream, where it is a GenICam camera; grows while frames come.
+    pub counts: Option<Arc<GenicamCounts>>,
 }
 
 impl From<Box<dyn Source>> for LaneSource {
@@ -83,6 +102,7 @@ impl From<Box<dyn Source>> for LaneSource {
             source,
             length: None,
             has_queue: false,
+            counts: None,
         }
     }
 }
@@ -116,21 +136,22 @@ pub fn open_lane(
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<LaneSource> {
     let lanes = &station.lanes;
-    let source = open_camera(specs, station, lane, stop)?;
+    let opened = open_camera(specs, station, lane, stop)?;
     Ok(match lanes[lane].overlapping {
-        None => source.into(),
+        None => opened,
         Some(settings) => {
-            let description = source.description();
+            let description = opened.source.description();
             ensure!(
                 settings.length != LengthFrom::Encoder || description.ticks == TicksFrom::Encoder,
                 "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
                 description.name
             );
-            let source = NewCloth::new(source, settings, Arc::clone(stop));
+            let source = NewCloth::new(opened.source, settings, Arc::clone(stop));
             LaneSource {
                 has_queue: false,
                 length: Some(source.facts()),
                 source: Box::new(source),
+                counts: opened.counts,
             }
         }
     })
@@ -145,12 +166,13 @@ pub fn open_camera(
     station: &Station,
     lane: usize,
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Box<dyn Source>> {
+) -> anyhow::Result<LaneSource> {
     let lanes = &station.lanes;
     let is_one_web = |seed: &u64| specs.iter().all(|spec| *spec == SourceSpec::Loom(*seed));
     match specs {
         [SourceSpec::Loom(seed), ..] if lanes.len() > 1 && is_one_web(seed) => {
-            Ok(Box::new(loom_lane(*seed, lanes, lane)?))
+            let loom: Box<dyn Source> = Box::new(loom_lane(*seed, lanes, lane)?);
+            Ok(loom.into())
         }
         _ => {
             ensure!(
@@ -159,7 +181,7 @@ pub fn open_camera(
                 specs.len(),
                 lanes.len()
             );
-            specs[lane].open(u16::try_from(lane)?, stop)
+            specs[lane].open(u16::try_from(lane)?, &lanes[lane].camera, stop)
         }
     }
 }
@@ -195,10 +217,16 @@ impl FromStr for SourceSpec {
         if text.starts_with("rtsp://") || text.starts_with("v4l2:") {
             return Ok(SourceSpec::Stream(text.parse()?));
         }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        if let Some(scheme) = scheme.or(text.starts_with("genicam:").then_some("genicam")) {
+        if let Some(camera) = text.strip_prefix("genicam:") {
+            ensure!(
+                !camera.is_empty(),
+                "found no camera after genicam:, expected its id, serial number or address; `selvedge cameras` lists them"
+            );
+            return Ok(SourceSpec::Genicam(camera.to_owned()));
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
             bail!(
-                "found a source of kind {scheme:?}, expected a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN or loom:SEED"
+                "found a source of kind {scheme:?}, expected a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN, genicam:CAMERA or loom:SEED"
             );
         }
         let path = PathBuf::from(text);
@@ -214,6 +242,7 @@ impl fmt::Display for SourceSpec {
         match self {
             SourceSpec::Images(path) | SourceSpec::Video(path) => write!(f, "{}", path.display()),
             SourceSpec::Stream(address) => write!(f, "{address}"),
+            SourceSpec::Genicam(camera) => write!(f, "genicam:{camera}"),
             SourceSpec::Loom(seed) => write!(f, "loom:{seed}"),
         }
     }
@@ -318,7 +347,7 @@ mod tests {
         }
         let mut station = Station::at_scales(0.2, 0.2)?;
         station.lanes[0].overlapping = overlapping;
-        station.lanes.push(station.lanes[0]);
+        station.lanes.push(station.lanes[0].clone());
         let mut opened = open_lanes(&specs, &station, &Arc::default())?;
         for (camera, lane) in opened.iter_mut().enumerate() {
             let pool = Pool::new(1, lane.source.description().shape.n_bytes());
@@ -356,6 +385,9 @@ mod tests {
             "some/folder".parse::<SourceSpec>().unwrap(),
             SourceSpec::Images("some/folder".into())
         );
+        let genicam: SourceSpec = "genicam:Aravis-Fake-GV01".parse().unwrap();
+        assert_eq!(genicam, SourceSpec::Genicam("Aravis-Fake-GV01".to_owned()));
+        assert_eq!(genicam.to_string(), "genicam:Aravis-Fake-GV01");
     }
 
     #[test]
@@ -382,15 +414,12 @@ mod tests {
 
     #[test]
     fn what_is_not_built_in_is_refused_by_name_and_without_its_secret() {
-        for text in [
-            "http://joe:s3cret@host/a",
-            "genicam:s3cret",
-            "rtsp://joe:s3cret@",
-        ] {
+        for text in ["http://joe:s3cret@host/a", "rtsp://joe:s3cret@"] {
             let error = format!("{:#}", text.parse::<SourceSpec>().unwrap_err());
             assert!(!error.contains("s3cret"), "{error}");
             assert!(error.contains("expected"), "{error}");
         }
         assert!("loom:seven".parse::<SourceSpec>().is_err());
+        assert!("genicam:".parse::<SourceSpec>().is_err());
     }
 }

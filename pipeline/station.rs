@@ -316,6 +316,7 @@ fn inspect_roll(
             source,
             length,
             has_queue: true,
+            counts: None,
         }
     });
     let inspection = Inspection {

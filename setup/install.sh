@@ -85,8 +85,11 @@ install_packages() {
             '' | '#'*) continue ;;
         esac
         if has_package "$name"; then continue; fi
-        # Only the tests use it, and what is built for release runs none.
-        if [ "$name $profile" = "postgresql release" ]; then continue; fi
+        # Only the tests use these, and what is built for release runs none; a station with
+        # GenICam cameras is built with the feature, after `make setup`.
+        case "$name $profile" in
+            'postgresql release' | 'libaravis-dev release' | 'libusb-1.0-0-dev release') continue ;;
+        esac
         # shellcheck disable=SC2086 # the column is a command with its arguments
         if [ "$unneeded" != - ] && $unneeded </dev/null >/dev/null 2>&1; then continue; fi
         say "package $name is missing: $(trim "$why")"

@@ -32,6 +32,8 @@ mod classes;
 
 mod cloth;
 
+mod genicam;
+
 mod golden;
 
 mod modes;

@@ -324,7 +324,7 @@ fn a_text_named_like_a_video_is_refused_with_what_it_is() {
     let path = folder.path().join("roll.mp4");
     std::fs::write(&path, "only a text").unwrap();
     let spec: SourceSpec = path.to_str().unwrap().parse().unwrap();
-    let Err(error) = spec.open(0, &Arc::default()) else {
+    let Err(error) = spec.open(0, &Default::default(), &Arc::default()) else {
         panic!("a text is no video");
     };
     let said = format!("{error:#}");

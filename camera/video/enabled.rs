@@ -6,7 +6,6 @@
 //! OpenCV 4.6 leaves no way around. Damage that a decoder conceals is not seen.
 
 mod file;
-mod rate;
 mod stream;
 
 pub use file::VideoFile;

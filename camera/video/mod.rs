@@ -10,6 +10,7 @@
 
 mod address;
 mod container;
+mod devices;
 
 #[cfg(feature = "video")]
 mod enabled;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use address::StreamAddress;
 pub use container::{Container, claims_to_be_video};
+pub use devices::{DEVICES, VideoDevice, video_devices};
 
 use crate::Channels;
 

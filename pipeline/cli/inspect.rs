@@ -24,8 +24,8 @@ pub(super) struct InspectArgs {
     /// Number of the roll.
     #[arg(long)]
     roll: String,
-    /// The roll: a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN, or
-    /// loom:SEED. Once for each lane of the station, from the left.
+    /// The roll: a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN,
+    /// genicam:CAMERA (see `selvedge cameras`), or loom:SEED. Once for each lane of the station, from the left.
     #[arg(long, value_name = "SOURCE", required = true)]
     from: Vec<SourceSpec>,
     /// Goes on with the roll's last run, which was cut off: with the rest of its folder, or, where

@@ -3,6 +3,7 @@
 //! Each command is a function from its arguments to an [`Outcome`]; errors are printed once,
 //! here, with their chain. Results go to standard output, everything else to standard error.
 
+mod cameras;
 mod check;
 mod classes;
 mod demo;
@@ -66,6 +67,8 @@ enum Command {
     /// Looks at article models.
     #[command(subcommand)]
     Model(look::ModelCommand),
+    /// Lists cameras, as --from names them.
+    Cameras(cameras::CamerasArgs),
     /// Verifies the installation: runtime, backbone, store, models.
     Check(check::CheckArgs),
 }
@@ -180,6 +183,7 @@ pub fn main() -> ExitCode {
         Command::Rolls(args) => look::rolls(&args),
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),
+        Command::Cameras(args) => cameras::run(&args),
         Command::Check(args) => check::run(&args),
     };
     match outcome {

@@ -124,7 +124,7 @@ fn open_one(
     lane: usize,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let source = open_camera(specs, station, lane, stop)?;
+    let source = open_camera(specs, station, lane, stop)?.source;
     if matches!(specs[lane], SourceSpec::Loom(_)) {
         let speed = station.standing.loom_m_per_min.unwrap_or(LOOM_M_PER_MIN);
         let lines_per_second = speed * 1e3 / 60.0 / station.lanes[lane].mm_per_line;

@@ -30,7 +30,7 @@ fn web(seed: u64, n: u16) -> LoomSettings {
 fn station_of(web: &LoomWeb) -> Station {
     let lane = |first_column: u32| Lane {
         offset: um_from_mm(f64::from(first_column) * MM_PER_PX),
-        ..station().lanes[0]
+        ..station().lanes[0].clone()
     };
     Station {
         lanes: web

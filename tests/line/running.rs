@@ -151,7 +151,7 @@ fn each_lane_of_a_taught_network_knows_its_columns_and_sees_an_end_from_the_star
     let mut station = station();
     station.lanes.push(Lane {
         offset: calibration::um_from_mm(400.0),
-        ..station.lanes[0]
+        ..station.lanes[0].clone()
     });
     let stop = AtomicBool::new(false);
     let teaching = selvedge::teach::Teaching {

@@ -29,10 +29,10 @@ use std::time::{Duration, Instant};
 
 use opencv::videoio::CAP_PROP_FPS;
 
-use super::rate::{RATES, Rate};
 use super::{Reader, misfit};
+use crate::live::{BUFFER_WAIT, BackOff, NAP, Place, RATES, Rate, Unseen, nap_until};
 use crate::video::{StreamAddress, StreamSettings};
-use crate::{CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom};
+use crate::{CameraError, Captured, Description, Frame, LostReason, Pool, Source, TicksFrom};
 
 /// A live source over one stream.
 pub struct Stream {
@@ -42,13 +42,9 @@ pub struct Stream {
     link: Link,
     /// The reader holds a picture that was not handed out yet.
     has_waiting: bool,
-    next_sequence: u64,
-    next_tick: i64,
+    place: Place,
     rate: Rate,
-    /// All time before this has been handed out, as frames or as lost.
-    accounted_until: Instant,
-    /// The part of an exposure that is too little to be lost yet.
-    carried: f64,
+    unseen: Unseen,
     /// Whether cloth is being lost now.
     is_out: bool,
     stop: Option<Arc<AtomicBool>>,
@@ -61,21 +57,12 @@ enum Link {
         /// Times that it let `patience` pass, in a row.
         n_silent: u32,
     },
-    Down {
-        try_at: Instant,
-        back_off: Duration,
-    },
+    Down(BackOff),
 }
 
-/// Waits between attempts to reach a camera: the first, and the longest.
-const BACK_OFF: Duration = Duration::from_millis(250);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 /// Silences in a row after which a connection is given up.
 const SILENCES_BORNE: u32 = 3;
-/// How long a picture waits for a buffer before it is dropped.
-const BUFFER_WAIT: Duration = Duration::from_millis(100);
-/// Sleeps are cut into pieces of this, so that a closed pool or a stop is noticed.
-const NAP: Duration = Duration::from_millis(50);
+
 impl Stream {
     /// Connects and waits for the first picture.
     ///
@@ -100,10 +87,12 @@ impl Stream {
             None => reader.channels().map_err(by_opencv)?,
         };
         let claimed = reader.says(CAP_PROP_FPS).map_err(by_opencv)?;
+        let claimed = claimed.filter(|rate| RATES.contains(rate));
+        let shape = reader.size().shape(channels);
         Ok(Self {
             description: Description {
                 name: address.to_string(),
-                shape: reader.size().shape(channels),
+                shape,
                 ticks_per_line: 1,
                 ticks: TicksFrom::Nominal,
                 n_frames: None,
@@ -111,22 +100,15 @@ impl Stream {
                 continuous: false,
             },
             address: address.clone(),
-            rate: Rate {
-                named: settings.frames_per_second,
-                claimed: claimed.filter(|rate| RATES.contains(rate)),
-                count: None,
-                counted: None,
-            },
+            rate: Rate::new(settings.frames_per_second, claimed),
+            place: Place::first(settings.camera, i64::from(shape.height)),
             settings,
             link: Link::Up {
                 reader,
                 n_silent: 0,
             },
             has_waiting: true,
-            next_sequence: 0,
-            next_tick: 0,
-            accounted_until: Instant::now(),
-            carried: 0.0,
+            unseen: Unseen::from_now(),
             is_out: false,
             stop: None,
         })
@@ -167,18 +149,15 @@ impl Stream {
                 *n_silent += 1;
                 let is_broken = asked.elapsed() * 4 < self.settings.patience * 3;
                 if is_broken || *n_silent >= SILENCES_BORNE {
-                    self.link = Link::Down {
-                        try_at: Instant::now(),
-                        back_off: BACK_OFF,
-                    };
+                    self.link = Link::Down(BackOff::from_now());
                 }
                 self.begin_outage();
                 Ok(self.unseen(0.0))
             }
-            &mut Link::Down { try_at, back_off } => {
-                let tell_at = self.accounted_until + self.settings.patience;
-                nap_until(try_at.min(tell_at), || self.is_over(pool));
-                if Instant::now() < try_at || self.is_over(pool) {
+            &mut Link::Down(mut back_off) => {
+                let tell_at = self.unseen.accounted_until() + self.settings.patience;
+                nap_until(back_off.try_at().min(tell_at), || self.is_over(pool));
+                if Instant::now() < back_off.try_at() || self.is_over(pool) {
                     return Ok(self.unseen(0.0));
                 }
                 match connect(&self.address, &self.settings) {
@@ -193,11 +172,8 @@ impl Stream {
                     Err(detail) => {
                         let (camera, address) = (self.settings.camera, &self.address);
                         tracing::debug!(camera, %address, detail, "the camera is still gone");
-                        let back_off = (2 * back_off).min(LONGEST_BACK_OFF);
-                        self.link = Link::Down {
-                            try_at: Instant::now() + back_off,
-                            back_off,
-                        };
+                        back_off.failed();
+                        self.link = Link::Down(back_off);
                         Ok(self.unseen(0.0))
                     }
                 }
@@ -217,12 +193,12 @@ impl Stream {
             self.rate.count(clock, Instant::now(), 1);
             // This picture stands for the last exposure of that time.
             let lost = self.unseen(1.0);
-            (self.accounted_until, self.carried) = (Instant::now(), 0.0);
+            self.unseen = Unseen::from_now();
             return Ok(lost);
         }
         let now = Instant::now();
         let n_skipped = self.rate.pass(clock, now);
-        self.accounted_until = now;
+        self.unseen.saw(now);
         if n_skipped == 0 {
             return Ok(None);
         }
@@ -233,7 +209,7 @@ impl Stream {
         Ok(Some(self.lost(
             n_skipped.into(),
             LostReason::FrameLost,
-            detail,
+            &detail,
         )))
     }
 
@@ -246,23 +222,20 @@ impl Stream {
         let is_forced = self.settings.channels.is_some();
         let misfit = misfit(reader, shape, is_forced).map_err(|error| self.fault(&error))?;
         if let Some(detail) = misfit {
-            return Ok(Some(self.lost(1, LostReason::Unreadable, detail)));
+            return Ok(Some(self.lost(1, LostReason::Unreadable, &detail)));
         }
         let Some(buffer) = pool.take_within(BUFFER_WAIT) else {
             if pool.is_closed() {
                 return Ok(None);
             }
-            let detail = "found no buffer free when the picture came, expected one".to_owned();
+            let detail = "found no buffer free when the picture came, expected one";
             return Ok(Some(self.lost(1, LostReason::Overload, detail)));
         };
-        let ticks = self.next_tick..self.next_tick + i64::from(shape.height);
-        let (camera, end) = (self.settings.camera, ticks.end);
-        let mut frame = Frame::new(camera, self.next_sequence, ticks, shape, buffer)?;
+        let (sequence, ticks) = self.place.take(i64::from(shape.height));
+        let mut frame = Frame::new(self.settings.camera, sequence, ticks, shape, buffer)?;
         reader
             .lay_out(shape.channels, frame.bytes_mut())
             .map_err(|error| self.fault(&error))?;
-        self.next_sequence += 1;
-        self.next_tick = end;
         Ok(Some(Captured::Frame(frame)))
     }
 
@@ -276,8 +249,6 @@ impl Stream {
     /// The exposures from what is accounted for until now, but for the last `n_seen`; `None`
     /// while that is not one exposure.
     fn unseen(&mut self, n_seen: f64) -> Option<Captured> {
-        let now = Instant::now();
-        let seconds = now.duration_since(self.accounted_until).as_secs_f64();
         let (rate, known) = match self.rate.best() {
             Some(rate) => (rate, format!("{}", self.rate)),
             None => (
@@ -285,33 +256,18 @@ impl Stream {
                 "an unknown frame rate, one exposure for every wait".to_owned(),
             ),
         };
-        let exposures = self.carried + seconds * rate;
-        let n = (exposures - n_seen + ROUNDING).floor().max(0.0);
-        self.accounted_until = now;
-        self.carried = exposures - n;
-        (n >= 1.0).then(|| {
+        let (n, seconds) = self.unseen.take(rate, n_seen);
+        (n >= 1).then(|| {
             let detail = format!(
                 "found no picture for {seconds:.1} s, expected {known}; how much cloth passed is not known, this is its nominal length"
             );
-            self.lost(n as u64, LostReason::CameraLost, detail)
+            self.lost(n, LostReason::CameraLost, &detail)
         })
     }
 
     /// `n` exposures without pixels.
-    fn lost(&mut self, n: u64, reason: LostReason, detail: String) -> Captured {
-        let lines = i64::from(self.description.shape.height).saturating_mul(n as i64);
-        let ticks = self.next_tick..self.next_tick.saturating_add(lines);
-        let sequence = self.next_sequence;
-        self.next_sequence += n;
-        self.next_tick = ticks.end;
-        Captured::Lost(Lost {
-            camera: self.settings.camera,
-            sequence,
-            ticks,
-            reason,
-            detail: format!("{}: {detail}", self.address),
-            origin: None,
-        })
+    fn lost(&mut self, n: u64, reason: LostReason, detail: &str) -> Captured {
+        self.place.lost(n, reason, &self.address, detail)
     }
 
     fn fault(&self, error: &opencv::Error) -> CameraError {
@@ -321,9 +277,6 @@ impl Stream {
         }
     }
 }
-
-/// Half an exposure more or less is the jitter of waiting, not cloth.
-const ROUNDING: f64 = 0.5;
 
 impl Source for Stream {
     fn description(&self) -> &Description {
@@ -348,7 +301,7 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
             .field("description", &self.description)
-            .field("next_sequence", &self.next_sequence)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }
@@ -397,14 +350,4 @@ fn knock(host: &str, port: u16, wait: Duration) -> Result<(), String> {
 /// OpenCV's own words, which hold no address.
 fn told(error: &opencv::Error) -> String {
     format!("OpenCV refused with code {}", error.code)
-}
-
-fn nap_until(end: Instant, is_over: impl Fn() -> bool) {
-    while !is_over() {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        std::thread::sleep(left.min(NAP));
-    }
 }

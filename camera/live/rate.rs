@@ -1,4 +1,4 @@
-//! How many frames a stream has a second, and which of them did not come.
+//! How many frames a live camera has a second, and which of them did not come.
 //!
 //! Told from the pictures' own clock, if there is one, as far as ours bears it out: a clock that
 //! runs on by hours at once, or is set back, loses no frame. Until a rate is named or was
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 /// Frames a second, as far as known.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// By the caller.
-    pub(super) named: Option<f64>,
-    /// By the stream, which may be wrong.
-    pub(super) claimed: Option<f64>,
+    named: Option<f64>,
+    /// By the camera, which may be wrong.
+    claimed: Option<f64>,
     /// By the pictures of this connection.
-    pub(super) count: Option<Count>,
+    count: Option<Count>,
     /// By those of an earlier one.
-    pub(super) counted: Option<f64>,
+    counted: Option<f64>,
 }
 
 /// Pictures since a first one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Count {
+struct Count {
     began: Instant,
     ended: Instant,
     /// The same by the stream's own clock, milliseconds; it stands still where there is none.
@@ -38,14 +38,24 @@ pub(super) struct Count {
 /// Pictures after which their rate is taken as measured.
 const N_COUNTED: u32 = 8;
 /// Frame rates that a camera can have; FFmpeg gives others where it knows none.
-pub(super) const RATES: RangeInclusive<f64> = 0.01..=1000.0;
+pub(crate) const RATES: RangeInclusive<f64> = 0.01..=1000.0;
 /// Most exposures that one loss stands for; a clock that jumps farther was set anew.
 const MOST_SKIPPED: f64 = 1e4;
 /// By how much a stream's clock may run ahead of ours: what a server sends at once on connecting.
 const MOST_AHEAD: Duration = Duration::from_secs(2);
 
 impl Rate {
-    pub(super) fn best(&self) -> Option<f64> {
+    /// What was named and what the camera claims; nothing was counted yet.
+    pub(crate) fn new(named: Option<f64>, claimed: Option<f64>) -> Self {
+        Self {
+            named,
+            claimed,
+            count: None,
+            counted: None,
+        }
+    }
+
+    pub(crate) fn best(&self) -> Option<f64> {
         self.steady().or(self.claimed)
     }
 
@@ -58,7 +68,7 @@ impl Rate {
     /// Counts a picture at `clock`, and gives the frames that the stream's clock jumped over
     /// before it. Of a jump that our clock had no time for, so many are believed as it had; the
     /// rest is a clock that was set anew.
-    pub(super) fn pass(&mut self, clock: f64, now: Instant) -> u32 {
+    pub(crate) fn pass(&mut self, clock: f64, now: Instant) -> u32 {
         let (Some(rate), Some(count)) = (self.steady(), self.count) else {
             self.count(clock, now, 1);
             return 0;
@@ -84,7 +94,7 @@ impl Rate {
     }
 
     /// A picture at `clock`, the last of `n` exposures.
-    pub(super) fn count(&mut self, clock: f64, now: Instant, n: u32) {
+    pub(crate) fn count(&mut self, clock: f64, now: Instant, n: u32) {
         match &mut self.count {
             None => {
                 self.count = Some(Count {
@@ -104,7 +114,7 @@ impl Rate {
     }
 
     /// A new connection has a new clock.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.counted = self.count.and_then(Count::rate).or(self.counted);
         self.count = None;
     }
@@ -130,7 +140,7 @@ impl fmt::Display for Rate {
         let how = match (self.named, self.steady()) {
             (Some(_), _) => "as set",
             (None, Some(_)) => "as measured",
-            (None, None) => "as the stream claims",
+            (None, None) => "as the camera claims",
         };
         write!(f, "{rate:.1} frames/s {how}")
     }
@@ -144,12 +154,7 @@ mod tests {
 
     /// What is told missing when pictures come at these seconds: of our clock, of the stream's.
     fn skipped(pictures: &[(f64, f64)]) -> Vec<u32> {
-        let mut rate = Rate {
-            named: Some(RATE),
-            claimed: None,
-            count: None,
-            counted: None,
-        };
+        let mut rate = Rate::new(Some(RATE), None);
         let begun = Instant::now();
         let at = |seconds: f64| begun + Duration::from_secs_f64(seconds);
         let pass = |&(ours, stream): &(f64, f64)| rate.pass(stream * 1e3, at(ours));
