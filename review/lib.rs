@@ -257,7 +257,7 @@ async fn begin(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Err(refused) = shown.may_order(&headers) {
+    if let Some(refused) = shown.refusal(&headers) {
         return refused;
     }
     match serde_json::from_slice::<Order>(&body) {
@@ -269,21 +269,22 @@ async fn begin(
 }
 
 async fn end(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    if let Err(refused) = shown.may_order(&headers) {
+    if let Some(refused) = shown.refusal(&headers) {
         return refused;
     }
     answer(shown.live.end())
 }
 
 impl Shown {
-    fn may_order(&self, headers: &HeaderMap) -> Result<(), Response> {
+    /// Why who sent this may not give orders, if so.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         let why = match &self.token {
-            Some(token) if token.is_in(headers) => return Ok(()),
+            Some(token) if token.is_in(headers) => return None,
             Some(_) => "the station's token is wanted, as Authorization: Bearer …",
             None => "this station takes no orders here: its file names no token_file",
         };
         let refused = Json(serde_json::json!({ "error": why }));
-        Err((StatusCode::UNAUTHORIZED, refused).into_response())
+        Some((StatusCode::UNAUTHORIZED, refused).into_response())
     }
 }
 
