@@ -57,8 +57,8 @@ impl Said {
 /// Looks whether an order can be carried out.
 pub type Check = dyn Fn(&Order) -> anyhow::Result<()> + Send + Sync;
 
-/// Where a roll can be ended now: a tick for each lane.
-pub type Marks = dyn Fn() -> Vec<i64> + Send + Sync;
+/// Where a roll can be ended now: a tick for each lane; `None` while some camera has shown nothing.
+pub type Marks = dyn Fn() -> Option<Vec<i64>> + Send + Sync;
 
 /// Takes orders. Shared between all who give them and the station.
 pub struct Desk {
@@ -141,7 +141,7 @@ impl Desk {
             );
         }
         // Without a break in between when a roll is on; one that was ended before stays ended there.
-        let now = (self.marks)();
+        let now = self.marks()?;
         state.end_at(&now);
         let answer = format!("roll {} of article {} begins", order.roll, order.article);
         state.next = Some(Begun { order, at: now });
@@ -162,9 +162,19 @@ impl Desk {
             (Some((on, _)), None) => format!("roll {} ends", on.roll),
             (None, None) => bail!("found no roll that is on, expected one to end"),
         };
-        let now = (self.marks)();
-        state.end_at(&now);
+        state.end_at(&self.marks()?);
         Ok(answer)
+    }
+
+    fn marks(&self) -> anyhow::Result<Vec<i64>> {
+        (self.marks)().context(
+            "found a camera that has shown nothing yet, expected all to expose: where the cloth is, is not known",
+        )
+    }
+
+    /// Whether a roll can begin: every camera has shown something.
+    pub fn is_ready(&self) -> bool {
+        (self.marks)().is_some()
     }
 
     /// The roll that is on.
@@ -222,7 +232,7 @@ mod tests {
             Ok(())
         };
         let usual = Name::new("4711").ok();
-        Desk::new(usual, Box::new(check), Box::new(|| vec![100, 120]))
+        Desk::new(usual, Box::new(check), Box::new(|| Some(vec![100, 120])))
     }
 
     #[test]
@@ -267,6 +277,15 @@ mod tests {
         let (begun, _) = desk.take(Duration::ZERO).unwrap();
         assert_eq!(begun.order.roll.as_str(), "R-2");
         assert_eq!(begun.at, [100, 120]);
+    }
+
+    #[test]
+    fn no_roll_begins_before_every_camera_has_shown_where_it_is() {
+        let usual = Name::new("4711").ok();
+        let desk = Desk::new(usual, Box::new(|_| Ok(())), Box::new(|| None));
+        let error = desk.begin("R-1", None).unwrap_err().to_string();
+        assert!(error.contains("shown nothing yet"), "{error}");
+        assert!(!desk.is_ready() && desk.take(Duration::ZERO).is_none());
     }
 
     #[test]

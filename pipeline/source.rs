@@ -171,7 +171,7 @@ pub fn open_camera(
     let is_one_web = |seed: &u64| specs.iter().all(|spec| *spec == SourceSpec::Loom(*seed));
     match specs {
         [SourceSpec::Loom(seed), ..] if lanes.len() > 1 && is_one_web(seed) => {
-            let loom: Box<dyn Source> = Box::new(loom_lane(*seed, lanes, lane)?);
+            let loom: Box<dyn Source> = Box::new(loom_lane(LoomSettings::new(*seed), lanes, lane)?);
             Ok(loom.into())
         }
         _ => {
@@ -186,9 +186,18 @@ pub fn open_camera(
     }
 }
 
-/// One lane of a web that is as wide as all lanes together.
-fn loom_lane(seed: u64, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
+/// One lane of simulated cloth without an end, as a station sees it.
+///
+/// # Errors
+/// When the lanes are not what a loom can weave for.
+pub fn endless_loom(seed: u64, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
     let mut settings = LoomSettings::new(seed);
+    settings.n_frames = None;
+    loom_lane(settings, lanes, lane)
+}
+
+/// One lane of a web that is as wide as all lanes together.
+fn loom_lane(mut settings: LoomSettings, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
     let lane_px = settings.width;
     let views = lanes.iter().enumerate().map(|(nth, lane)| LaneView {
         first_column: (mm_from_um(lane.offset - lanes[0].offset) / lane.mm_per_px).round() as u32,

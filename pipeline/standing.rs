@@ -14,18 +14,21 @@
 //!
 //! A camera that fails is opened again, sooner at first and later less often, for as long as the
 //! station stands; its lane's cloth meanwhile is a gap, and no other lane waits. [`Facts`] say what a
-//! camera does, for whoever looks from outside. No thread and no channel is made here.
+//! camera does. No thread and no channel is made here.
+
+mod facts;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use camera::{
-    Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom,
-    capture,
+    Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, capture,
 };
 use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+pub use self::facts::{Doing, Facts, Picture, now};
 
 /// Longest wait between two looks at the signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -33,140 +36,9 @@ const LOOK: Duration = Duration::from_millis(50);
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// First and longest wait before a camera is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
-/// A camera's last picture is kept once in this time, for people.
-const PICTURE_EVERY: Duration = Duration::from_millis(500);
-/// Columns of such a picture, at most.
-const PICTURE_WIDTH: u32 = 960;
 
 /// Opens a camera, at first and after each failure.
 pub type Open<'a> = dyn FnMut() -> anyhow::Result<Box<dyn Source>> + Send + 'a;
-
-/// What a camera does, told while it does it.
-#[derive(Debug, Default)]
-pub struct Facts {
-    n_frames: AtomicU64,
-    n_lost: AtomicU64,
-    n_failures: AtomicU64,
-    /// One past the last tick that was seen or is known to be lost.
-    next_tick: AtomicI64,
-    last: Mutex<Last>,
-}
-
-#[derive(Debug, Default)]
-struct Last {
-    /// When the last frame came.
-    seen: Option<Instant>,
-    picture: Option<Picture>,
-    /// Why it is gone, while it is.
-    failure: Option<String>,
-    has_ended: bool,
-}
-
-/// A camera's last frame, made small.
-#[derive(Clone, Debug)]
-pub struct Picture {
-    /// When it was exposed.
-    pub taken_at: SystemTime,
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// Grey levels, row by row.
-    pub levels: Vec<u8>,
-    kept: Instant,
-}
-
-/// What a camera is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doing {
-    /// It has been opened and nothing has come yet.
-    Waiting,
-    /// Frames come; the last one so long ago.
-    Exposing(Duration),
-    /// It failed, and is being opened again.
-    Gone(String),
-    /// Its source came to an end.
-    Ended,
-}
-
-impl Facts {
-    /// Frames that came.
-    pub fn n_frames(&self) -> u64 {
-        self.n_frames.load(Ordering::Relaxed)
-    }
-
-    /// Exposures that are known to be lost.
-    pub fn n_lost(&self) -> u64 {
-        self.n_lost.load(Ordering::Relaxed)
-    }
-
-    /// How often the camera failed.
-    pub fn n_failures(&self) -> u64 {
-        self.n_failures.load(Ordering::Relaxed)
-    }
-
-    /// What it is doing.
-    pub fn doing(&self) -> Doing {
-        let last = self.last();
-        match (&last.failure, last.seen) {
-            _ if last.has_ended => Doing::Ended,
-            (Some(failure), _) => Doing::Gone(failure.clone()),
-            (None, Some(seen)) => Doing::Exposing(seen.elapsed()),
-            (None, None) => Doing::Waiting,
-        }
-    }
-
-    /// The last picture, unless the camera is gone or has been silent for longer than `most`: a stale
-    /// picture is never shown as live.
-    pub fn picture(&self, most: Duration) -> Option<Picture> {
-        let last = self.last();
-        let is_live = last.failure.is_none() && last.seen.is_some_and(|seen| seen.elapsed() < most);
-        last.picture.clone().filter(|_| is_live)
-    }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, captured: &Captured) {
-        self.next_tick
-            .fetch_max(captured.ticks().end, Ordering::Relaxed);
-        match captured {
-            Captured::Lost(_) => {
-                self.n_lost.fetch_add(1, Ordering::Relaxed);
-            }
-            Captured::Frame(frame) => {
-                self.n_frames.fetch_add(1, Ordering::Relaxed);
-                let mut last = self.last();
-                last.seen = Some(Instant::now());
-                let is_due = |picture: &Picture| picture.kept.elapsed() >= PICTURE_EVERY;
-                if last.picture.as_ref().is_none_or(is_due) {
-                    last.picture = Some(Picture::of(frame));
-                }
-            }
-        }
-    }
-}
-
-impl Picture {
-    fn of(frame: &Frame) -> Self {
-        let step = frame.width().div_ceil(PICTURE_WIDTH).max(1);
-        let mut line = vec![0.0; frame.width() as usize];
-        let mut levels = Vec::new();
-        for row in (0..frame.height()).step_by(step as usize) {
-            frame.grey_row_into(row, &mut line);
-            let kept = line.iter().step_by(step as usize);
-            levels.extend(kept.map(|level| level.round() as u8));
-        }
-        Self {
-            taken_at: frame.taken_at,
-            width: frame.width().div_ceil(step),
-            height: frame.height().div_ceil(step),
-            levels,
-            kept: Instant::now(),
-        }
-    }
-}
 
 /// The body of a camera's thread: hands over everything that the camera exposes, and opens it again
 /// when it fails, until it ends by itself, nobody listens or `stop` is set.
@@ -193,21 +65,20 @@ pub fn stand(
         });
         let error = match ended {
             Ok(_) => {
-                facts.last().has_ended = true;
+                facts.has_ended();
                 return;
             }
             Err(error) => error,
         };
         after = Some(place.after());
-        facts.n_failures.fetch_add(1, Ordering::Relaxed);
         tracing::error!(camera, %error, "the camera failed and is opened again");
-        facts.last().failure = Some(error.to_string());
+        facts.has_failed(error.to_string());
         match reopened(open, &expected, stop, facts) {
             Some(opened) => source = opened,
             None => return,
         }
         tracing::warn!(camera, "the camera is back");
-        facts.last().failure = None;
+        facts.is_back();
     }
 }
 
@@ -234,9 +105,9 @@ fn reopened(
                 let found = source.description().shape;
                 let expected = expected.shape;
                 let why = format!("it came back with frames of {found:?}, expected {expected:?}");
-                facts.last().failure = Some(why);
+                facts.is_gone(why);
             }
-            Err(error) => facts.last().failure = Some(format!("{error:#}")),
+            Err(error) => facts.is_gone(format!("{error:#}")),
         }
     }
 }
@@ -366,21 +237,6 @@ impl Standing {
             }
         }
     }
-}
-
-/// Where the cameras are now: a tick for each, at which a roll can end and the next one begin.
-pub fn now(cameras: &[(TicksFrom, Arc<Facts>)]) -> Vec<i64> {
-    let reached = |facts: &Facts| facts.next_tick.load(Ordering::Relaxed);
-    let by_encoder = cameras
-        .iter()
-        .filter(|(ticks, _)| *ticks == TicksFrom::Encoder);
-    // An encoder is one for all; the camera that is farthest says where it stands.
-    let encoder = by_encoder.map(|(_, facts)| reached(facts)).max();
-    let each = cameras.iter().map(|(ticks, facts)| match ticks {
-        TicksFrom::Encoder => encoder.unwrap_or_else(|| reached(facts)),
-        TicksFrom::Nominal => reached(facts),
-    });
-    each.collect()
 }
 
 /// Where a roll's part of a lane ends; [`i64::MAX`] until that is known.

@@ -52,6 +52,14 @@ impl Stood {
             page,
         };
         stood.until("the page answers", || stood.try_get("/live.json").is_some());
+        let exposes = |camera: &Value| camera["n_frames"].as_u64() > Some(0);
+        stood.until("every camera exposes", || {
+            stood.live()["cameras"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(exposes)
+        });
         Some(stood)
     }
 

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use camera::{Paced, Source};
@@ -18,12 +19,12 @@ use store::Store;
 use super::{Outcome, Place, n_workers, name, say};
 use crate::config::Station;
 use crate::desk::Said;
-use crate::source::{SourceSpec, open_camera};
+use crate::source::{SourceSpec, endless_loom, open_camera};
 use crate::standing::Doing;
 use crate::station::{Beside, Health, SILENCE, Standings, Watched, run as stand};
 
 /// How often a reader looks whether it is to end.
-const LOOK_MS: i64 = 100;
+const LOOK: Duration = Duration::from_millis(100);
 /// Longest line that a scanner types.
 const LONGEST_LINE: usize = 1024;
 /// How fast simulated cloth runs where the station file does not say: the slower end of what
@@ -42,7 +43,7 @@ pub(super) struct RunArgs {
     /// Inference workers; one per processor core when left out.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Begins this roll at once, of the station's usual article.
+    /// Begins this roll as soon as every camera exposes, of the station's usual article.
     #[arg(long, value_name = "ROLL")]
     roll: Option<String>,
 }
@@ -79,6 +80,9 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         "orders",
         Box::new(|watched| {
             if let Some(roll) = &args.roll {
+                while !watched.desk.is_ready() && !stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(LOOK);
+                }
                 watched.desk.begin(roll, None)?;
             }
             hear_lines(watched, stop)
@@ -124,13 +128,14 @@ fn open_one(
     lane: usize,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let source = open_camera(specs, station, lane, stop)?.source;
-    if matches!(specs[lane], SourceSpec::Loom(_)) {
+    if let SourceSpec::Loom(seed) = specs[lane] {
+        let loom = endless_loom(seed, &station.lanes, lane)?;
         let speed = station.standing.loom_m_per_min.unwrap_or(LOOM_M_PER_MIN);
         let lines_per_second = speed * 1e3 / 60.0 / station.lanes[lane].mm_per_line;
-        let paced = Paced::new(source, lines_per_second)?;
+        let paced = Paced::new(loom, lines_per_second)?;
         return Ok(Box::new(paced.until(Arc::clone(stop))));
     }
+    let source = open_camera(specs, station, lane, stop)?.source;
     let description = source.description();
     ensure!(
         description.live,
@@ -156,10 +161,7 @@ fn hear_lines(watched: &Watched, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut input = std::io::stdin();
     let is_person = input.is_terminal();
     let mut typed = Vec::new();
-    let wait = Timespec {
-        tv_sec: 0,
-        tv_nsec: LOOK_MS * 1_000_000,
-    };
+    let wait = Timespec::try_from(LOOK)?;
     while !stop.load(Ordering::Relaxed) {
         let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&wait));
         match ready {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use camera::{Channels, Depth, FrameShape};
+use camera::{Channels, Depth, FrameShape, TicksFrom};
 use crossbeam::channel::bounded;
 use proptest::prelude::*;
 
@@ -250,5 +250,11 @@ fn lanes_with_an_encoder_end_where_the_farthest_is() {
         (TicksFrom::Encoder, facts(100)),
         (TicksFrom::Nominal, facts(7)),
     ];
-    assert_eq!(now(&cameras), [100, 100, 7]);
+    assert_eq!(now(&cameras), Some(vec![100, 100, 7]));
+    // An encoder may stand anywhere when its camera begins.
+    let waits = [
+        (TicksFrom::Encoder, facts(90)),
+        (TicksFrom::Encoder, Arc::default()),
+    ];
+    assert_eq!(now(&waits), None);
 }
