@@ -12,18 +12,22 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::Source;
+use camera::{Description, Source};
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
 use crate::channel::Tx;
 use crate::classes::KeptHead;
 use crate::config::{Lane, Station};
+use crate::drift::DriftWatch;
 use crate::ending::{abort, end_run};
-use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
+use crate::fitting::{
+    camera_channels, check_scale, correction_for, scales_agree, tell_unknown_columns,
+};
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
 use crate::line::{self, Feed, Line};
+use crate::new_cloth::{LengthFrom, NewClothSettings};
 use crate::record::{Page, Written};
 use crate::resume::{Begin, Start, cut_off_run};
 use crate::roll::LanePlace;
@@ -97,6 +101,7 @@ pub fn inspect(
         .collect::<anyhow::Result<Vec<_>>>()?;
     let new = new_run(&inspection)?;
     let lengths = Lengths::of(&inspection.sources);
+    let mut drift = DriftWatch::new(station, inspection.article.as_str());
     let opened = inspection.sources.into_iter();
     let sources: Vec<_> = opened.map(|lane| lane.source).collect();
     let (run, started) = match inspection.begin {
@@ -137,7 +142,10 @@ pub fn inspect(
         send(pages, std::mem::take(&mut first))?;
         let ran = line::run(line, &mut |lane, ordered| {
             let is_end = matches!(ordered, Ordered::Ended);
-            send(pages, web.page(lane, ordered)?)?;
+            let drifted = drift.see(lane, &ordered)?;
+            let mut page = web.page(lane, ordered)?;
+            page.events.extend(drifted);
+            send(pages, page)?;
             if !is_end {
                 progress();
             }
@@ -188,13 +196,35 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
             let description = opened.source.description();
             Ok(LaneGeometry::new(
                 lane.mm_per_px,
-                lane.mm_per_line * 1e3 / description.ticks_per_line as f64,
+                um_per_tick(lane, description)?,
                 lane.offset,
                 description.shape.width,
-            )?)
+            )?
+            .with_lens(lane.lens)?)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     LanePlace::of_lanes(&geometries)
+}
+
+/// Cloth per tick: of the encoder, where one counts and was measured, else of a line.
+fn um_per_tick(lane: &Lane, description: &Description) -> anyhow::Result<f64> {
+    let nominal = lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
+    let counts = |settings: NewClothSettings| settings.length == LengthFrom::Encoder;
+    let Some(mm_per_tick) = lane
+        .mm_per_tick
+        .filter(|_| lane.overlapping.is_none_or(counts))
+    else {
+        return Ok(nominal);
+    };
+    let measured = mm_per_tick * 1e3;
+    ensure!(
+        scales_agree([measured, 1.0], [nominal, 1.0]),
+        "found {} mm per line of {}, expected {} as the encoder was measured: calibrate scale or encoder again",
+        lane.mm_per_line,
+        description.name,
+        mm_per_tick * description.ticks_per_line as f64
+    );
+    Ok(measured)
 }
 
 /// Everything that a result depends on, for the run's record.
@@ -215,6 +245,9 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         "light": station.light,
         "flat_fields": flat_fields,
     });
+    if let Some(kept) = &station.profile {
+        calibration["profile"] = kept.digest.clone().into();
+    }
     if let Some(kept) = &inspection.classes {
         calibration["classes"] = kept.digest.clone().into();
     }

@@ -13,6 +13,8 @@ pub mod new_cloth;
 
 pub mod config;
 
+pub mod even_light;
+
 pub mod source;
 
 pub mod channel;
@@ -47,6 +49,8 @@ pub mod lengths;
 
 pub mod web;
 
+pub mod drift;
+
 pub mod line;
 
 pub mod shelf;
@@ -70,6 +74,8 @@ pub mod labels;
 pub mod evaluate;
 
 pub mod class_samples;
+
+pub mod calibrating;
 
 pub mod picture;
 

@@ -20,6 +20,7 @@ use camera::{
 };
 
 use crate::config::{Lane, Station};
+use crate::even_light::EvenLight;
 use crate::new_cloth::{LengthFacts, LengthFrom, NewCloth};
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
@@ -124,6 +125,7 @@ pub fn open_lane(
             specs[lane].open(u16::try_from(lane)?, stop)?
         }
     };
+    let source = evened(source, station, lane)?;
     Ok(match lanes[lane].overlapping {
         None => source.into(),
         Some(settings) => {
@@ -139,6 +141,21 @@ pub fn open_lane(
                 source: Box::new(source),
             }
         }
+    })
+}
+
+/// `source` with its columns made equally bright, where that of `lane` was measured.
+///
+/// # Errors
+/// When its frames are not as wide as those of the calibration.
+pub fn evened(
+    source: Box<dyn Source>,
+    station: &Station,
+    lane: usize,
+) -> anyhow::Result<Box<dyn Source>> {
+    Ok(match station.light_of(lane) {
+        Some(light) => Box::new(EvenLight::new(source, light.clone())?),
+        None => source,
     })
 }
 
