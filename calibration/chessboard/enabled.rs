@@ -217,3 +217,9 @@ fn farthest(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
     both.map(|(found, expected)| (found - expected).abs())
         .fold(0.0, f64::max)
 }
+
+#[cfg(test)]
+mod rendered;
+
+#[cfg(test)]
+mod tests;

@@ -55,9 +55,3 @@ pub const CAMERA_LIMITS: CameraLimits = CameraLimits {
     fewest_views: 5,
     most_reprojection_px: 0.5,
 };
-
-#[cfg(all(test, feature = "chessboard"))]
-mod rendered;
-
-#[cfg(all(test, feature = "chessboard"))]
-mod tests;

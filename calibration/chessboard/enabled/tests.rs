@@ -5,6 +5,7 @@ use super::*;
 use crate::board::{
     BOARD_LIMITS, Board, LaneScale, View, measure_lens, measure_place, measure_scale,
 };
+use crate::chessboard::CAMERA_LIMITS;
 use crate::lens::Lens;
 
 fn found(board: &Board, frame: &camera::Frame) -> View {
