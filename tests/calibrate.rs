@@ -69,12 +69,13 @@ fn board_picture(
 ) {
     picture(folder, size, |x, y| {
         let mut sum = 0.0;
-        for sub in 0..9 {
-            let at = |pixel: u32, sub: u32| f64::from(pixel) + (f64::from(sub) + 0.5) / 3.0;
-            let across = straight(at(x, sub % 3)) * scale - start[0];
-            sum += board(corners, across, at(y, sub / 3) * scale - start[1]);
+        // Points of which no two share a column or a line of the pixel.
+        for nth in 0..16 {
+            let at = |pixel: u32, nth: u32| f64::from(pixel) + (f64::from(nth % 16) + 0.5) / 16.0;
+            let across = straight(at(x, nth)) * scale - start[0];
+            sum += board(corners, across, at(y, nth * 7) * scale - start[1]);
         }
-        sum / 9.0 + 4.0 * noise(1, x, y)
+        sum / 16.0 + 4.0 * noise(1, x, y)
     });
 }
 

@@ -2,7 +2,9 @@
 
 use camera::Frame;
 use opencv::calib3d;
-use opencv::core::{Mat, Point2d, Point2f, Point3f, Size, TermCriteria, Vector, no_array};
+use opencv::core::{
+    Mat, Point2d, Point2f, Point3f, Size, TermCriteria, ToInputArray, Vector, no_array,
+};
 use opencv::imgproc;
 use opencv::prelude::*;
 
@@ -29,12 +31,13 @@ pub fn find_board(board: &Board, frame: &Frame) -> Result<Option<View>, Calibrat
     let picture = picture.reshape(1, height as i32)?;
     let (n_columns, n_rows) = board.n_corners();
     let size = Size::new(n_columns as i32, n_rows as i32);
+    // Looking for a board takes ten times as long in a picture twice as wide, so a small copy comes
+    // first; where its squares are too small, the picture itself is looked at.
+    let shrunk_by = f64::from(frame.width().max(frame.height())) / SMALL_PX;
     let mut corners = Vector::<Point2f>::new();
-    // The quick look first: a picture without a board takes a minute otherwise.
-    let flags = calib3d::CALIB_CB_ADAPTIVE_THRESH
-        | calib3d::CALIB_CB_NORMALIZE_IMAGE
-        | calib3d::CALIB_CB_FAST_CHECK;
-    if !calib3d::find_chessboard_corners(&picture, size, &mut corners, flags)? {
+    if !(shrunk_by > 1.0 && is_seen_small(&picture, shrunk_by, size, &mut corners)?)
+        && !calib3d::find_chessboard_corners(&picture, size, &mut corners, HOW)?
+    {
         return Ok(None);
     }
     let reach = (nearest_step(&corners, n_columns) * SUB_PIXEL_REACH) as i32;
@@ -161,6 +164,12 @@ pub fn measure_camera(
     Ok((lens, measured))
 }
 
+/// Longest side of a picture in which a board is looked for at once.
+const SMALL_PX: f64 = 1600.0;
+/// The quick look first: a picture that shows no board takes a minute otherwise.
+const HOW: i32 = calib3d::CALIB_CB_ADAPTIVE_THRESH
+    | calib3d::CALIB_CB_NORMALIZE_IMAGE
+    | calib3d::CALIB_CB_FAST_CHECK;
 /// Share of the distance between two corners within which a corner is looked for exactly.
 const SUB_PIXEL_REACH: f64 = 0.35;
 /// Nearer to a corner there is too little of it.
@@ -171,6 +180,30 @@ const MOST_REACH_PX: i32 = 15;
 const COUNT_AND_EPS: i32 = 3;
 /// Columns at which a camera's lens is looked at.
 const N_COLUMNS: u32 = 64;
+
+/// Whether a copy of `picture` that is `shrunk_by` smaller shows the board; `corners` are where the
+/// picture itself does then, roughly.
+fn is_seen_small(
+    picture: &impl ToInputArray,
+    shrunk_by: f64,
+    size: Size,
+    corners: &mut Vector<Point2f>,
+) -> Result<bool, CalibrationError> {
+    let share = 1.0 / shrunk_by;
+    let mut small = Mat::default();
+    let by_area = imgproc::INTER_AREA;
+    imgproc::resize(picture, &mut small, Size::default(), share, share, by_area)?;
+    if !calib3d::find_chessboard_corners(&small, size, corners, HOW)? {
+        return Ok(false);
+    }
+    // Middles of pixels are whole numbers to OpenCV.
+    let large = |at: f32| ((f64::from(at) + 0.5) * shrunk_by - 0.5) as f32;
+    *corners = corners
+        .iter()
+        .map(|corner| Point2f::new(large(corner.x), large(corner.y)))
+        .collect();
+    Ok(true)
+}
 
 /// The smallest distance between neighbouring corners.
 fn nearest_step(corners: &Vector<Point2f>, n_columns: usize) -> f64 {

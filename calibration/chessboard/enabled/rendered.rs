@@ -5,8 +5,11 @@ use camera::Frame;
 use crate::board::Board;
 use crate::picture::{noise, picture};
 
-/// Points of a pixel that are looked at, each way.
-const SUB_PIXELS: u32 = 3;
+/// Points of a pixel that are looked at; no two share a column or a line of it, so that an upright
+/// edge is drawn to a sixteenth of a pixel.
+const N_POINTS: u32 = 16;
+/// Lines from one point to the next; it shares no factor with their number.
+const STEP: u32 = 7;
 
 /// A frame in which the pixel place `(column, line)` shows the board's place that `on_board` gives,
 /// mm from its first inner corner, with noise of `noise_level` of 255.
@@ -17,15 +20,15 @@ pub(super) fn rendered(
     noise_level: f32,
     on_board: impl Fn(f64, f64) -> [f64; 2],
 ) -> Frame {
-    let share = |nth: u32| (f64::from(nth) + 0.5) / f64::from(SUB_PIXELS);
+    let share = |nth: u32| (f64::from(nth % N_POINTS) + 0.5) / f64::from(N_POINTS);
     picture(width, height, |row, column| {
         let mut sum = 0.0;
-        for sub in 0..SUB_PIXELS * SUB_PIXELS {
-            let x = f64::from(column) + share(sub % SUB_PIXELS);
-            let y = f64::from(row) + share(sub / SUB_PIXELS);
+        for nth in 0..N_POINTS {
+            let x = f64::from(column) + share(nth);
+            let y = f64::from(row) + share(nth * STEP);
             sum += level(board, on_board(x, y));
         }
-        let mean = sum / (SUB_PIXELS * SUB_PIXELS) as f32;
+        let mean = sum / N_POINTS as f32;
         mean + noise_level * noise(seed, row, column) + 0.5
     })
 }

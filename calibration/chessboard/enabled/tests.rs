@@ -61,6 +61,23 @@ fn a_scale_is_found_to_a_thousandth_behind_noise_and_a_turn() {
 }
 
 #[test]
+fn a_board_in_a_wide_picture_is_found_as_exactly_as_in_a_small_one() {
+    let board = Board::new(17, 4, 20.0).unwrap();
+    let scan = Scan {
+        size: (4200, 1100),
+        scale: [0.1012, 0.0987],
+        lens: None,
+        noise: 8.0,
+    };
+    let view = scan.view(&board, 1, [40.0, 24.0], 0.6);
+    let scale = measure_scale(&board, &[view], None, &BOARD_LIMITS).unwrap();
+    let (across, along) = (scale.mm_per_px / 0.1012, scale.mm_per_line / 0.0987);
+    assert!((across - 1.0).abs() < 1e-4, "{scale:?}");
+    assert!((along - 1.0).abs() < 5e-4, "{scale:?}");
+    assert!(scale.residual.max_mm < 0.03, "{scale:?}");
+}
+
+#[test]
 fn a_line_scan_lens_is_found_to_a_tenth_of_a_pixel_and_the_scale_with_it() {
     let board = Board::new(17, 4, 10.0).unwrap();
     let lens = Lens::new(1200, [1.5, -9.0, 0.0, 1.0]).unwrap();
@@ -196,8 +213,8 @@ fn an_area_camera_s_lens_is_found_from_tilted_boards() {
 #[test]
 fn a_picture_without_the_whole_board_shows_none_and_a_turned_one_is_refused() {
     let board = Board::new(9, 6, 10.0).unwrap();
-    let at = |x: f64, y: f64| [x * 0.15 + 40.0, y * 0.15 - 20.0];
-    let half = rendered(&board, (900, 640), 1, 4.0, at);
+    let at = |x: f64, y: f64| [x * 0.45 + 40.0, y * 0.45 - 20.0];
+    let half = rendered(&board, (300, 210), 1, 4.0, at);
     assert_eq!(find_board(&board, &half).unwrap(), None);
     let plain = rendered(&board, (300, 200), 1, 20.0, |_, _| [-500.0, 0.0]);
     assert_eq!(find_board(&board, &plain).unwrap(), None);
