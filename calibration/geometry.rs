@@ -117,7 +117,7 @@ impl LaneGeometry {
 
     /// The column, and what part of it, that lies at `place` across; negative left of the lane.
     pub fn column_from_um(&self, place: Um) -> f64 {
-        let straight = mm_from_um(place - self.offset) / self.mm_per_px;
+        let straight = (place - self.offset).0 as f64 / (self.mm_per_px * 1e3);
         self.lens.map_or(straight, |lens| lens.column(straight))
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::{Description, Source};
+use camera::{Description, Source, TicksFrom};
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
@@ -27,7 +27,6 @@ use crate::fitting::{
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
 use crate::line::{self, Feed, Line};
-use crate::new_cloth::{LengthFrom, NewClothSettings};
 use crate::record::{Page, Written};
 use crate::resume::{Begin, Start, cut_off_run};
 use crate::roll::LanePlace;
@@ -206,14 +205,12 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
     LanePlace::of_lanes(&geometries)
 }
 
-/// Cloth per tick: of the encoder, where one counts and was measured, else of a line.
+/// Cloth per tick: of the encoder, where one counts and was measured, else of a line. Recorded
+/// pictures have none: their lines are numbered anew.
 fn um_per_tick(lane: &Lane, description: &Description) -> anyhow::Result<f64> {
     let nominal = lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
-    let counts = |settings: NewClothSettings| settings.length == LengthFrom::Encoder;
-    let Some(mm_per_tick) = lane
-        .mm_per_tick
-        .filter(|_| lane.overlapping.is_none_or(counts))
-    else {
+    let is_counted = description.ticks == TicksFrom::Encoder;
+    let Some(mm_per_tick) = lane.mm_per_tick.filter(|_| is_counted) else {
         return Ok(nominal);
     };
     let measured = mm_per_tick * 1e3;

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use calibration::{
-    Dated, KeptProfile, Lens, LensMeasured, LightMeasured, Profile, Residual, ScaleMeasured,
-    Unevenness,
+    Dated, EncoderMeasured, KeptProfile, Lens, LensMeasured, LightMeasured, Profile, Residual,
+    ScaleMeasured, Unevenness,
 };
 use camera::{FlawKind, LoomSettings};
 use image::{GrayImage, Luma};
@@ -270,6 +270,30 @@ fn write_station(mill: &Mill, change: impl FnOnce(&mut calibration::LaneProfile)
     profile.write(&path).unwrap();
     let station = format!("profile = \"{PROFILE}\"\n[[lane]]\n");
     std::fs::write(mill.path().join("station.toml"), station).unwrap();
+}
+
+#[test]
+fn a_roll_is_as_long_as_the_measured_encoder_says_and_a_contradiction_is_refused() {
+    let Some(mill) = Mill::taught() else {
+        return;
+    };
+    let with_tick = |mm_per_tick| {
+        write_station(&mill, |lane| {
+            lane.encoder = dated(EncoderMeasured {
+                mm_per_tick,
+                length_mm: 1000.0,
+                rms_mm: 0.1,
+                max_mm: 0.2,
+                n_passes: 3,
+            });
+        });
+        inspect(&mill, "R", "loom:3")
+    };
+    // A tick of the loom's encoder is a line.
+    let ran = with_tick(0.2011);
+    let length = ran.json(ran.code)["length_mm"].as_f64().unwrap();
+    assert!((length - 16.0 * 256.0 * 0.2011).abs() < 2e-3, "{length}");
+    with_tick(0.25).refuses(&["0.2 mm per line of loom:3, expected 0.25 as the encoder"]);
 }
 
 fn inspect(mill: &Mill, roll: &str, from: &str) -> Ran {
