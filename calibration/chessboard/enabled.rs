@@ -35,9 +35,8 @@ pub fn find_board(board: &Board, frame: &Frame) -> Result<Option<View>, Calibrat
     // first; where its squares are too small, the picture itself is looked at.
     let shrunk_by = f64::from(frame.width().max(frame.height())) / SMALL_PX;
     let mut corners = Vector::<Point2f>::new();
-    if !(shrunk_by > 1.0 && is_seen_small(&picture, shrunk_by, size, &mut corners)?)
-        && !calib3d::find_chessboard_corners(&picture, size, &mut corners, HOW)?
-    {
+    let is_seen = shrunk_by > 1.0 && is_seen_small(&picture, shrunk_by, size, &mut corners)?;
+    if !is_seen && !calib3d::find_chessboard_corners(&picture, size, &mut corners, HOW)? {
         return Ok(None);
     }
     let reach = (nearest_step(&corners, n_columns) * SUB_PIXEL_REACH) as i32;
