@@ -2,15 +2,16 @@
 //!
 //! A column gives a position across, an encoder tick a position along. Every position is
 //! rounded from the datum, never from its neighbour: rectangles that share a column or a tick
-//! border share it to the micrometre, and no scale lets them drift apart. It corrects no lens
-//! and knows no cloth edge.
+//! border share it to the micrometre, and no scale and no lens lets them drift apart. A lens
+//! moves columns within the lane and leaves its sides where they are. It knows no cloth edge.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::CalibrationError;
-use crate::units::{Span, Um, WebRect};
+use crate::lens::Lens;
+use crate::units::{Span, Um, WebRect, mm_from_um};
 
 /// The strip of the web that one camera sees, and its scale.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,7 @@ pub struct LaneGeometry {
     um_per_tick: f64,
     offset: Um,
     width_px: u32,
+    lens: Option<Lens>,
 }
 
 impl LaneGeometry {
@@ -56,10 +58,28 @@ impl LaneGeometry {
             um_per_tick,
             offset,
             width_px,
+            lens: None,
         })
     }
 
-    /// Width of a column across, millimetres.
+    /// The same lane seen through a lens.
+    ///
+    /// # Errors
+    /// `OtherWidth` where the lens was measured on frames of another width.
+    pub fn with_lens(mut self, lens: Option<Lens>) -> Result<Self, CalibrationError> {
+        if let Some(lens) = lens
+            && lens.width_px() != self.width_px
+        {
+            return Err(CalibrationError::OtherWidth {
+                found: self.width_px,
+                expected: lens.width_px(),
+            });
+        }
+        self.lens = lens;
+        Ok(self)
+    }
+
+    /// Width of a column across, millimetres; of the mean one where a lens bends them.
     pub fn mm_per_px(&self) -> f64 {
         self.mm_per_px
     }
@@ -74,6 +94,11 @@ impl LaneGeometry {
         self.offset
     }
 
+    /// How its lens bends columns, where that is known.
+    pub fn lens(&self) -> Option<Lens> {
+        self.lens
+    }
+
     /// Columns of the lane.
     pub fn width_px(&self) -> u32 {
         self.width_px
@@ -81,8 +106,19 @@ impl LaneGeometry {
 
     /// Where `column` begins, across; one past the last column is where the lane ends.
     pub fn um_from_column(&self, column: u32) -> Um {
-        let um = f64::from(column) * self.mm_per_px * 1e3;
+        let um = self.straight(f64::from(column)) * self.mm_per_px * 1e3;
         self.offset + Um(um.round() as i64)
+    }
+
+    /// The place across of a part of a column, mm from the datum.
+    pub fn mm_from_column(&self, column: f64) -> f64 {
+        mm_from_um(self.offset) + self.straight(column) * self.mm_per_px
+    }
+
+    /// The column, and what part of it, that lies at `place` across; negative left of the lane.
+    pub fn column_from_um(&self, place: Um) -> f64 {
+        let straight = (place - self.offset).0 as f64 / (self.mm_per_px * 1e3);
+        self.lens.map_or(straight, |lens| lens.column(straight))
     }
 
     /// Where `tick` begins, along. Saturates at the ends of `i64`.
@@ -125,6 +161,10 @@ impl LaneGeometry {
             across: self.span_from_columns(columns),
         })
     }
+
+    fn straight(&self, column: f64) -> f64 {
+        self.lens.map_or(column, |lens| lens.straight(column))
+    }
 }
 
 /// No camera that sees a yarn is coarser than this, along or across.
@@ -140,12 +180,14 @@ struct Unchecked {
     um_per_tick: f64,
     offset: Um,
     width_px: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lens: Option<Lens>,
 }
 
 impl TryFrom<Unchecked> for LaneGeometry {
     type Error = CalibrationError;
     fn try_from(raw: Unchecked) -> Result<Self, CalibrationError> {
-        Self::new(raw.mm_per_px, raw.um_per_tick, raw.offset, raw.width_px)
+        Self::new(raw.mm_per_px, raw.um_per_tick, raw.offset, raw.width_px)?.with_lens(raw.lens)
     }
 }
 
@@ -156,6 +198,7 @@ impl From<LaneGeometry> for Unchecked {
             um_per_tick: lane.um_per_tick,
             offset: lane.offset,
             width_px: lane.width_px,
+            lens: lane.lens,
         }
     }
 }
@@ -218,18 +261,37 @@ mod tests {
         assert_eq!(lane(0.2, 200.0).um_from_tick(-5), Um(-1000));
     }
 
+    #[test]
+    fn a_column_and_its_place_are_found_from_each_other_behind_a_lens() {
+        let lens = Lens::new(4096, [0.0, -30.0, 0.0, 0.0]).unwrap();
+        let bent = lane(0.2, 200.0).with_lens(Some(lens)).unwrap();
+        let place = bent.um_from_column(1024);
+        // u is −½ there: ¾ · 15 px to the right.
+        assert_eq!(place, Um(((1024.0 + 11.25) * 200.0_f64).round() as i64));
+        assert!((bent.column_from_um(place) - 1024.0).abs() < 0.01);
+        assert!((bent.mm_from_column(1024.0) - mm_from_um(place)).abs() < 1e-3);
+        assert_eq!(lane(0.2, 200.0).column_from_um(Um(-400)), -2.0);
+        let other = LaneGeometry::new(0.2, 200.0, Um(0), 2048).unwrap();
+        assert!(other.with_lens(Some(lens)).is_err());
+    }
+
     proptest! {
         #[test]
-        fn neighbouring_rectangles_meet_exactly_whatever_the_scale(
+        fn neighbouring_rectangles_meet_exactly_whatever_the_scale_and_the_lens(
             mm_per_px in 1e-3f64..10.0,
             um_per_tick in 1e-3f64..10_000.0,
             offset in -5_000_000i64..5_000_000,
             mut columns in proptest::collection::vec(0u32..=4096, 2..20),
             mut ticks in proptest::collection::vec(-1_000_000_000i64..1_000_000_000, 2..20),
+            bend in proptest::option::of(proptest::array::uniform4(-100.0f64..100.0)),
         ) {
             columns.sort_unstable();
             ticks.sort_unstable();
+            let lens = bend.map(|bend| Lens::new(4096, bend).unwrap());
             let lane = LaneGeometry::new(mm_per_px, um_per_tick, Um(offset), 4096).unwrap();
+            let sides = lane.across();
+            let lane = lane.with_lens(lens).unwrap();
+            prop_assert_eq!(lane.across(), sides);
             let mut area = 0;
             for rows in ticks.windows(2) {
                 for part in columns.windows(2) {

@@ -4,14 +4,19 @@
 //! Frame ──▶ find_cloth ──▶ Evener ──▶ EvenFrame (1.0 = as bright as usual here)
 //!   ticks ──▶ LaneGeometry ──▶ WebRect        ▲
 //!   good cloth ──▶ FlatFieldEstimator ──▶ FlatField
+//!
+//! references, boards, marks ──▶ measure_… ──▶ Profile ──▶ ColumnLight, Lens, scale, place
 //! ```
 //!
-//! Everything is a plain function of one frame and of what was calibrated before; the only
+//! Everything is a plain function of one frame and of what was calibrated before; a station is
+//! measured once and told apart from what drifts ([`drifts`]), and the only
 //! thing that learns is the flat field, and it learns from good cloth alone. This crate knows
 //! no model, no flaw and no thread, and it loses no cloth: what cannot be judged is said to be
 //! so ([`LightFault`], `None` from [`find_cloth`]) and becomes a gap elsewhere.
 
 pub mod units;
+
+pub mod lens;
 
 pub mod geometry;
 
@@ -23,9 +28,21 @@ pub mod flat_field;
 
 pub mod light;
 
+pub mod column_light;
+
 pub mod joint;
 
 pub mod shift;
+
+pub mod board;
+
+pub mod chessboard;
+
+pub mod marks;
+
+pub mod drift;
+
+pub mod profile;
 
 #[cfg(test)]
 mod picture;
@@ -33,14 +50,29 @@ mod picture;
 #[cfg(test)]
 mod on_cloth;
 
+pub use board::{
+    BOARD_LIMITS, Board, BoardLimits, LaneScale, PlaceMeasured, Residual, ScaleMeasured, View,
+    measure_lens, measure_place, measure_scale,
+};
+pub use chessboard::{CAMERA_LIMITS, CameraLimits, CameraMeasured, find_board, measure_camera};
 pub use cloth_edge::{ClothSpan, find_cloth};
+pub use column_light::{
+    ColumnLight, LightMeasured, REFERENCE_LIMITS, Reference, ReferenceLimits, Unevenness,
+    measure_light,
+};
+pub use drift::{DRIFT_LIMITS, Drift, DriftLimits, Sight, Watched, drifts};
 pub use flat_field::{FlatField, FlatFieldEstimator};
 pub use geometry::LaneGeometry;
 pub use joint::{JointRows, continues, joint_step};
 pub use lanes::owned_spans;
+pub use lens::{Lens, Marked};
 pub use light::{EvenFrame, Evener, LightFacts, LightFault, LightLimits};
+pub use marks::{ENCODER_LIMITS, EncoderLimits, EncoderMeasured, LineLevels, measure_encoder};
+pub use profile::{Dated, KeptProfile, LaneProfile, LensMeasured, Profile};
 pub use shift::{Doubt, STANDSTILL_ROWS, Shift, Texture, shift};
 pub use units::{Span, Um, WebRect, m_from_um, mm_from_um, um_from_m, um_from_mm};
+
+use std::path::PathBuf;
 
 /// Why something cannot be calibrated or measured.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +146,20 @@ pub enum CalibrationError {
         first: f32,
         /// The same in the second half.
         second: f32,
+    },
+    /// A profile that cannot be read or written.
+    #[error("the station's profile {path:?} cannot be used: {detail}")]
+    Profile {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// The program was built without what this needs.
+    #[error("this build has no {feature}; expected one with the feature {feature:?}")]
+    NotBuiltIn {
+        /// Name of the feature.
+        feature: &'static str,
     },
     /// OpenCV refused an operation.
     #[error("opencv: {0}")]

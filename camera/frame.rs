@@ -189,6 +189,22 @@ impl Frame {
         &mut self.pixels.samples_mut()[..n]
     }
 
+    /// Rewrites every row in its place: `eight` is given the samples of each row of an 8 bit
+    /// frame, `sixteen` those of a 16 bit frame, `width × channels`.
+    pub fn rewrite_rows(
+        &mut self,
+        mut eight: impl FnMut(&mut [u8]),
+        mut sixteen: impl FnMut(&mut [u16]),
+    ) {
+        let line = (self.shape.width as usize * self.shape.channels.count()).max(1);
+        match self.shape.depth {
+            Depth::Eight => self.bytes_mut().chunks_exact_mut(line).for_each(&mut eight),
+            Depth::Sixteen => {
+                (self.samples_mut().chunks_exact_mut(line)).for_each(&mut sixteen);
+            }
+        }
+    }
+
     /// Lets go of the lines from `n_lines` on; the ticks stay what they are.
     pub(crate) fn keep_lines(&mut self, n_lines: u32) {
         self.shape.height = self.shape.height.min(n_lines);

@@ -33,6 +33,10 @@ pub struct LaneColumns {
     /// Usual distance of each column of cells, taken off before the threshold; empty when it is
     /// not known.
     pub usual: Vec<f32>,
+    /// Whether columns were made equally bright by a calibration before anything was taught: frames
+    /// that were not would show its columns as flaws, or the other way round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evened: bool,
 }
 
 impl LaneColumns {

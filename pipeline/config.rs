@@ -4,9 +4,10 @@
 //!
 //! ```toml
 //! name = "table 3"
+//! profile = "table3.profile"  # what `selvedge calibrate` measured; beside this file
 //!
 //! [[lane]]                 # one per camera, from left to right
-//! mm_per_px = 0.2          # across
+//! mm_per_px = 0.2          # across; may be left out where the profile has it
 //! mm_per_line = 0.2        # along; as across when left out
 //! offset_mm = 0.0          # where the lane's first column lies
 //! overlapping = "up"       # an area camera whose frames show cloth again, which runs up or down
@@ -32,6 +33,11 @@
 //! listen = "127.0.0.1:7400"
 //! token_file = "token"     # what orders by HTTP must bring; without it there are none
 //! ```
+//!
+//! A profile fills in what the file leaves out. What both say and say differently is refused: neither
+//! overrides the other in silence.
+
+mod calibrated;
 
 mod camera_table;
 
@@ -39,7 +45,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
+use calibration::{
+    ColumnLight, KeptProfile, LaneProfile, Lens, LightLimits, Um, mm_from_um, um_from_mm,
+};
 use camera::GenicamSettings;
 use models::CELL_PX;
 use serde::Deserialize;
@@ -58,6 +66,8 @@ pub struct Station {
     pub light: LightLimits,
     /// What it needs to stand by itself.
     pub standing: StandingSettings,
+    /// What was measured of it, if anything was.
+    pub profile: Option<KeptProfile>,
 }
 
 /// What a station needs to stand by itself.
@@ -88,6 +98,10 @@ pub struct Lane {
     pub overlapping: Option<NewClothSettings>,
     /// What its camera is set to, where its source is a GenICam camera.
     pub camera: GenicamSettings,
+    /// How its lens bends columns, where that was measured.
+    pub lens: Option<Lens>,
+    /// How far a tick of its encoder goes, in mm, where that was measured.
+    pub mm_per_tick: Option<f64>,
 }
 
 impl Lane {
@@ -135,10 +149,13 @@ impl Station {
                 mm_per_line,
                 offset: Um::ZERO,
                 overlapping: None,
+                lens: None,
+                mm_per_tick: None,
                 camera: GenicamSettings::default(),
             }],
             light: LIGHT_LIMITS,
             standing: StandingSettings::default(),
+            profile: None,
         })
     }
 
@@ -149,15 +166,24 @@ impl Station {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("station file {path:?} cannot be read"))?;
-        let mut station = Self::parse(&text).with_context(|| format!("station file {path:?}"))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let parsed = Self::parse(&text, folder);
+        let mut station = parsed.with_context(|| format!("station file {path:?}"))?;
         // A file that is named lies beside the one that names it.
         if let Some(file) = &mut station.standing.token_file {
-            *file = path.parent().unwrap_or(Path::new("")).join(&*file);
+            *file = folder.join(&*file);
         }
         Ok(station)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    /// How the columns of `lane`, counted from 0, are lit, where that was measured.
+    pub fn light_of(&self, lane: usize) -> Option<&ColumnLight> {
+        let lane = self.profile.as_ref()?.profile.lane(lane)?;
+        lane.light.as_ref().map(|light| &light.found.columns)
+    }
+
+    /// The station of this text, whose profile lies in `folder`.
+    fn parse(text: &str, folder: &Path) -> anyhow::Result<Self> {
         let raw: RawStation = toml::from_str(text)?;
         if raw.lane.is_empty() || raw.lane.len() > MOST_LANES {
             bail!(
@@ -165,8 +191,13 @@ impl Station {
                 raw.lane.len()
             );
         }
+        let profile = match &raw.profile {
+            Some(file) => Some(calibrated::read(&folder.join(file), raw.lane.len())?),
+            None => None,
+        };
+        let measured = |index| profile.as_ref().and_then(|kept| kept.profile.lane(index));
         let lanes = (raw.lane.iter().enumerate())
-            .map(|(index, lane)| lane.checked(index + 1))
+            .map(|(index, lane)| lane.checked(index + 1, measured(index)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(index) = lanes
             .windows(2)
@@ -230,6 +261,7 @@ impl Station {
                 listen: page.listen,
                 token_file: page.token_file,
             },
+            profile,
         })
     }
 }
@@ -246,17 +278,24 @@ fn check_scale(key: &str, scale: f64) -> anyhow::Result<()> {
 }
 
 impl RawLane {
-    /// The lane, which is the station's `nth` from 1.
-    fn checked(&self, nth: usize) -> anyhow::Result<Lane> {
+    /// The lane, which is the station's `nth` from 1, with what was measured of it.
+    fn checked(&self, nth: usize, measured: Option<&LaneProfile>) -> anyhow::Result<Lane> {
         let key = |name: &str| format!("lane {nth}: {name}");
-        check_scale(&key("mm_per_px"), self.mm_per_px)?;
-        let mm_per_line = self.mm_per_line.unwrap_or(self.mm_per_px);
+        let place = calibrated::place(self, nth, measured)?;
+        let mm_per_px = place.mm_per_px.with_context(|| {
+            format!(
+                "found no {}, expected it here or in the station's profile",
+                key("mm_per_px")
+            )
+        })?;
+        check_scale(&key("mm_per_px"), mm_per_px)?;
+        let mm_per_line = place.mm_per_line.unwrap_or(mm_per_px);
         check_scale(&key("mm_per_line"), mm_per_line)?;
-        if !self.offset_mm.is_finite() || self.offset_mm.abs() > 100_000.0 {
+        let offset_mm = place.offset_mm.unwrap_or(0.0);
+        if !offset_mm.is_finite() || offset_mm.abs() > 100_000.0 {
             bail!(
-                "found {} = {}, expected -100000 to 100000",
+                "found {} = {offset_mm}, expected -100000 to 100000",
                 key("offset_mm"),
-                self.offset_mm
             );
         }
         let overlapping = match (self.overlapping, self.length) {
@@ -277,9 +316,11 @@ impl RawLane {
         Ok(Lane {
             overlapping,
             camera,
-            mm_per_px: self.mm_per_px,
+            mm_per_px,
             mm_per_line,
-            offset: um_from_mm(self.offset_mm),
+            offset: um_from_mm(offset_mm),
+            lens: place.lens,
+            mm_per_tick: place.mm_per_tick,
         })
     }
 }
@@ -288,6 +329,7 @@ impl RawLane {
 #[serde(deny_unknown_fields)]
 struct RawStation {
     name: Option<String>,
+    profile: Option<PathBuf>,
     #[serde(default)]
     lane: Vec<RawLane>,
     light: Option<RawLight>,
@@ -314,10 +356,9 @@ struct RawLight {
 #[serde(deny_unknown_fields)]
 struct RawLane {
     from: Option<String>,
-    mm_per_px: f64,
+    mm_per_px: Option<f64>,
     mm_per_line: Option<f64>,
-    #[serde(default)]
-    offset_mm: f64,
+    offset_mm: Option<f64>,
     overlapping: Option<RawMotion>,
     length: Option<RawLength>,
     camera: Option<RawCamera>,
@@ -359,9 +400,13 @@ impl From<RawLength> for LengthFrom {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> anyhow::Result<Station> {
+        Station::parse(text, Path::new(""))
+    }
+
     #[test]
     fn a_station_is_read_with_its_defaults() {
-        let station = Station::parse("[[lane]]\nmm_per_px = 0.25\noffset_mm = 10\n").unwrap();
+        let station = parse("[[lane]]\nmm_per_px = 0.25\noffset_mm = 10\n").unwrap();
         assert_eq!(station.lanes[0].mm_per_line, 0.25);
         assert_eq!(station.lanes[0].offset, um_from_mm(10.0));
         assert_eq!(station.light, LIGHT_LIMITS);
@@ -371,7 +416,7 @@ mod tests {
     fn overlapping_frames_are_measured_unless_an_encoder_is_named() {
         let lane = |more: &str| {
             let text = format!("[[lane]]\nmm_per_px = 0.2\n{more}");
-            Station::parse(&text).map(|station| station.lanes[0].overlapping)
+            parse(&text).map(|station| station.lanes[0].overlapping)
         };
         let settings = |motion, length| Some(NewClothSettings { motion, length });
         assert_eq!(lane("").unwrap(), None);
@@ -407,7 +452,7 @@ mod tests {
             ),
             ("[[lane]]\nmm_per_px = nan\n", "lane 1: mm_per_px = NaN"),
         ] {
-            let error = format!("{:#}", Station::parse(text).unwrap_err());
+            let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(said), "{error}");
         }
     }

@@ -23,7 +23,7 @@ use crate::judging::{Ordered, SeenFrame};
 use crate::labels::{Mask, MaskFolder};
 use crate::line::{self, Feed, Line};
 use crate::ranking::{PixelRanking, auroc};
-use crate::source::LooseImages;
+use crate::source::{LooseImages, evened};
 use crate::tiles::{Joints, Tiler};
 
 /// The lane that images which stand alone are taken for.
@@ -271,9 +271,10 @@ pub(crate) fn look_at_images(
     let source = LooseImages::open(folder, 0)?;
     let files = source.files().to_vec();
     let n_files = files.len() as u64;
+    let source = evened(Box::new(source), station, LANE)?;
     let correction = correction_for(model, station, LANE, Joints::Loose)?;
     let line = Line {
-        feeds: vec![Feed::of(Box::new(source), Tiler::new(LANE, correction))],
+        feeds: vec![Feed::of(source, Tiler::new(LANE, correction))],
         scorers,
         stop,
     };
@@ -392,6 +393,9 @@ fn image_flaw(
         x_mm: 0.0,
         y_mm: 0.0,
         mm_per_px: lane.mm_per_px,
+        lens: lane
+            .lens
+            .filter(|lens| lens.width_px() == seen.head.frame.width()),
         mm_per_line: lane.mm_per_line,
         owned: 0..usize::MAX,
     };

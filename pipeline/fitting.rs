@@ -31,7 +31,7 @@ pub fn scorers_of(
 /// taught no fixed pattern is known.
 ///
 /// # Errors
-/// When the passport's flat field is damaged.
+/// When the passport's flat field is damaged, or as for [`check_light`].
 pub fn correction_for(
     model: &Article,
     station: &Station,
@@ -41,6 +41,7 @@ pub fn correction_for(
     let passport = model.passport();
     let flat_field = passport.lanes.get(lane).map(flat_field_of).transpose();
     let flat_field = flat_field.context("the passport's flat field cannot be read")?;
+    check_light(model, station, lane)?;
     Ok(Correction {
         channels: camera_channels(passport.channels),
         flat_field: flat_field.flatten(),
@@ -48,6 +49,29 @@ pub fn correction_for(
         halo_px: passport.backbone.halo_px,
         joints,
     })
+}
+
+/// Refuses a light calibration where `lane`, counted from 0, was taught without one, and the other
+/// way round: the model knows its columns as it saw them.
+///
+/// # Errors
+/// Naming the lane.
+pub fn check_light(model: &Article, station: &Station, lane: usize) -> anyhow::Result<()> {
+    let passport = model.passport();
+    let Some(taught) = passport.lanes.get(lane) else {
+        return Ok(());
+    };
+    let told = |evened: bool| if evened { "with" } else { "without" };
+    let is_evened = station.light_of(lane).is_some();
+    ensure!(
+        taught.evened == is_evened,
+        "lane {}: article {:?} was taught {} a light calibration, found a station {} one: teach the article again on this station",
+        lane + 1,
+        passport.article,
+        told(taught.evened),
+        told(is_evened)
+    );
+    Ok(())
 }
 
 /// The fixed pattern that a lane was taught with.

@@ -12,15 +12,18 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::Source;
+use camera::{Description, Source, TicksFrom};
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
 use crate::channel::{Policy, Tx};
 use crate::classes::KeptHead;
 use crate::config::{Lane, Station};
+use crate::drift::DriftWatch;
 use crate::ending::{abort, end_run};
-use crate::fitting::{camera_channels, check_scale, correction_for, tell_unknown_columns};
+use crate::fitting::{
+    camera_channels, check_scale, correction_for, scales_agree, tell_unknown_columns,
+};
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
 use crate::line::{self, Feed, Line};
@@ -100,6 +103,7 @@ pub fn inspect(
     let have_queue: Vec<bool> = (inspection.sources.iter())
         .map(|lane| lane.has_queue)
         .collect();
+    let mut drift = DriftWatch::new(station, inspection.article.as_str());
     let opened = inspection.sources.into_iter();
     let sources: Vec<_> = opened.map(|lane| lane.source).collect();
     let (run, started) = match inspection.begin {
@@ -145,7 +149,10 @@ pub fn inspect(
         send(pages, std::mem::take(&mut first))?;
         let ran = line::run(line, &mut |lane, ordered| {
             let is_end = matches!(ordered, Ordered::Ended);
-            send(pages, web.page(lane, ordered)?)?;
+            let drifted = drift.see(lane, &ordered)?;
+            let mut page = web.page(lane, ordered)?;
+            page.events.extend(drifted);
+            send(pages, page)?;
             if !is_end {
                 progress();
             }
@@ -196,13 +203,33 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
             let description = opened.source.description();
             Ok(LaneGeometry::new(
                 lane.mm_per_px,
-                lane.mm_per_line * 1e3 / description.ticks_per_line as f64,
+                um_per_tick(lane, description)?,
                 lane.offset,
                 description.shape.width,
-            )?)
+            )?
+            .with_lens(lane.lens)?)
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     LanePlace::of_lanes(&geometries)
+}
+
+/// Cloth per tick: of the encoder, where one counts and was measured, else of a line. Recorded
+/// pictures have none: their lines are numbered anew.
+fn um_per_tick(lane: &Lane, description: &Description) -> anyhow::Result<f64> {
+    let nominal = lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
+    let is_counted = description.ticks == TicksFrom::Encoder;
+    let Some(mm_per_tick) = lane.mm_per_tick.filter(|_| is_counted) else {
+        return Ok(nominal);
+    };
+    let measured = mm_per_tick * 1e3;
+    ensure!(
+        scales_agree([measured, 1.0], [nominal, 1.0]),
+        "found {} mm per line of {}, expected {} as the encoder was measured: calibrate scale or encoder again",
+        lane.mm_per_line,
+        description.name,
+        mm_per_tick * description.ticks_per_line as f64
+    );
+    Ok(measured)
 }
 
 /// Everything that a result depends on, for the run's record.
@@ -223,6 +250,9 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         "light": station.light,
         "flat_fields": flat_fields,
     });
+    if let Some(kept) = &station.profile {
+        calibration["profile"] = kept.digest.clone().into();
+    }
     if let Some(kept) = &inspection.classes {
         calibration["classes"] = kept.digest.clone().into();
     }

@@ -14,6 +14,8 @@ pub mod new_cloth;
 
 pub mod config;
 
+pub mod even_light;
+
 pub mod source;
 
 pub mod channel;
@@ -54,6 +56,8 @@ pub mod lengths;
 
 pub mod web;
 
+pub mod drift;
+
 pub mod line;
 
 pub mod shelf;
@@ -79,6 +83,8 @@ pub mod labels;
 pub mod evaluate;
 
 pub mod class_samples;
+
+pub mod calibrating;
 
 pub mod picture;
 

@@ -20,6 +20,7 @@ use camera::{
 };
 
 use crate::config::{Lane, Station};
+use crate::even_light::EvenLight;
 use crate::new_cloth::{LengthFacts, LengthFrom, NewCloth};
 
 /// Scale at which the loom is taken to be seen, in mm per pixel.
@@ -169,10 +170,10 @@ pub fn open_camera(
 ) -> anyhow::Result<LaneSource> {
     let lanes = &station.lanes;
     let is_one_web = |seed: &u64| specs.iter().all(|spec| *spec == SourceSpec::Loom(*seed));
-    match specs {
+    let mut opened: LaneSource = match specs {
         [SourceSpec::Loom(seed), ..] if lanes.len() > 1 && is_one_web(seed) => {
             let loom: Box<dyn Source> = Box::new(loom_lane(LoomSettings::new(*seed), lanes, lane)?);
-            Ok(loom.into())
+            loom.into()
         }
         _ => {
             ensure!(
@@ -181,9 +182,11 @@ pub fn open_camera(
                 specs.len(),
                 lanes.len()
             );
-            specs[lane].open(u16::try_from(lane)?, &lanes[lane].camera, stop)
+            specs[lane].open(u16::try_from(lane)?, &lanes[lane].camera, stop)?
         }
-    }
+    };
+    opened.source = evened(opened.source, station, lane)?;
+    Ok(opened)
 }
 
 /// One lane of simulated cloth without an end, as a station sees it.
@@ -194,6 +197,21 @@ pub fn endless_loom(seed: u64, lanes: &[Lane], lane: usize) -> anyhow::Result<Lo
     let mut settings = LoomSettings::new(seed);
     settings.n_frames = None;
     loom_lane(settings, lanes, lane)
+}
+
+/// `source` with its columns made equally bright, where that of `lane` was measured.
+///
+/// # Errors
+/// When its frames are not as wide as those of the calibration.
+pub fn evened(
+    source: Box<dyn Source>,
+    station: &Station,
+    lane: usize,
+) -> anyhow::Result<Box<dyn Source>> {
+    Ok(match station.light_of(lane) {
+        Some(light) => Box::new(EvenLight::new(source, light.clone())?),
+        None => source,
+    })
 }
 
 /// One lane of a web that is as wide as all lanes together.

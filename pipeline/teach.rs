@@ -37,7 +37,7 @@ use models::{
 use ndarray::{Array2, Array3};
 
 use crate::config::{Lane, Station};
-use crate::fitting::{model_channels, scales_agree, scorers_of};
+use crate::fitting::{check_light, model_channels, scales_agree, scorers_of};
 use crate::judging::{Ordered, SeenFrame};
 use crate::limits::{Measuring, measure};
 use crate::line::{self, Feed, Line};
@@ -337,6 +337,7 @@ struct Lanes {
 /// One of them.
 struct TaughtLane {
     frame_width: u32,
+    is_evened: bool,
     correction: Correction,
 }
 
@@ -352,6 +353,7 @@ impl Lanes {
                     frame_width: lane.frame_width,
                     flat_field: flat_field.map(serde_json::to_value).transpose()?,
                     usual,
+                    evened: lane.is_evened,
                 })
             })
             .collect()
@@ -385,6 +387,9 @@ fn begin(
             lane.frame_width,
             taught.frame_width
         );
+    }
+    for index in 0..lanes.each.len() {
+        check_light(article, teaching.station, index)?;
     }
     Ok((lanes, backbone, Some(earlier)))
 }
@@ -427,6 +432,7 @@ fn lanes_of(
         );
         each.push(TaughtLane {
             frame_width: shape.width,
+            is_evened: teaching.station.light_of(index).is_some(),
             correction: Correction {
                 channels: shape.channels,
                 joints: Joints::of(opened.description()),
@@ -581,7 +587,8 @@ impl Golden {
     }
 }
 
-fn now() -> String {
+/// The time, for records: RFC 3339.
+pub(crate) fn now() -> String {
     time::OffsetDateTime::now_utc()
         .format(&time::format_description::well_known::Rfc3339)
         .unwrap_or_else(|_| "unknown".to_owned())

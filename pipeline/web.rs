@@ -478,6 +478,7 @@ impl LanePlace {
             x_mm: mm_from_um(self.geometry.offset()),
             y_mm: mm_from_um(self.geometry.um_from_tick(first)),
             mm_per_px: self.geometry.mm_per_px(),
+            lens: self.geometry.lens(),
             mm_per_line: self.geometry.um_per_tick() * (end - first) as f64 / n_lines / 1e3,
             owned: sides.owned.clone(),
         }
@@ -487,7 +488,7 @@ impl LanePlace {
     /// `reach` µm from the border belong to the shared ones.
     fn sides(&self, has_left: bool, has_right: bool, reach: f64) -> Sides {
         let cell = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
-        let cells_to = |um: i64| (um - self.geometry.offset().get()) as f64 / cell;
+        let cells_to = |um: i64| self.geometry.column_from_um(Um(um)) / CELL_PX as f64;
         let (start, end) = (self.owned.start().get(), self.owned.end().get());
         // A cell is owned where its middle lies; negative places become 0.
         let (first, last) = ((cells_to(start) - 0.5).ceil(), (cells_to(end) - 0.5).ceil());

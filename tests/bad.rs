@@ -48,7 +48,7 @@ const IMAGES: [(&str, &[&str]); 8] = [
 ];
 
 /// Station files that are refused.
-const STATIONS: [(&str, &[&str]); 5] = [
+const STATIONS: [(&str, &[&str]); 6] = [
     ("station_unknown_key.toml", &["speed", "expected"]),
     (
         "station_wrong_range.toml",
@@ -60,6 +60,10 @@ const STATIONS: [(&str, &[&str]); 5] = [
         &["lane 2 at 0", "expected lanes from left to right"],
     ),
     ("station_not_toml.toml", &["TOML parse error"]),
+    (
+        "station_newer_profile.toml",
+        &["newer.profile", "found format 1000, expected 1"],
+    ),
 ];
 
 /// Model files that are refused as soon as they are read.
@@ -88,7 +92,7 @@ const STORES: [(&str, &[&str]); 3] = [
 ];
 
 /// Files with a case of their own.
-const OTHERS: [&str; 2] = ["other_article.onnx", "mask_wrong_size.png"];
+const OTHERS: [&str; 3] = ["other_article.onnx", "mask_wrong_size.png", "newer.profile"];
 
 /// Largest file that may lie in `bad/`, in bytes.
 const MOST_BYTES: u64 = 4096;

@@ -127,6 +127,7 @@ fn told(cloth: &Drawn, frames: &[usize], lanes: &[usize]) -> Vec<Descriptor> {
                 x_mm: seen.start as f64 * 0.2,
                 y_mm: top as f64 * 0.2,
                 mm_per_px: 0.2,
+                lens: None,
                 mm_per_line: 0.2,
                 owned: sides.owned.clone(),
             };

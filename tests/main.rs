@@ -24,6 +24,8 @@ mod commands;
 
 mod teaching;
 
+mod calibrate;
+
 mod bad;
 
 mod compat;

@@ -266,6 +266,7 @@ fn teach(cloth: &LoomSettings, field: Option<&FlatField>) -> TextureArticle {
         frame_width: cloth.width,
         flat_field: field.map(|field| serde_json::to_value(field).unwrap()),
         usual: lesson.usual.remove(0),
+        evened: false,
     };
     let passport = Passport {
         likeness: lesson.likeness,

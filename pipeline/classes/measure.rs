@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use calibration::ClothSpan;
+use calibration::{ClothSpan, Lens};
 use camera::{Channels, Frame};
 use models::{CELL_PX, ScoreMap, UNUSUAL};
 
@@ -45,8 +45,10 @@ pub struct PixelPlace {
     pub x_mm: f64,
     /// First line of the frame, along, mm.
     pub y_mm: f64,
-    /// Width of a pixel, mm.
+    /// Width of a pixel, mm; of the mean one behind a lens.
     pub mm_per_px: f64,
+    /// How the lens bends columns, where that was measured.
+    pub lens: Option<Lens>,
     /// Height of a line, mm.
     pub mm_per_line: f64,
     /// Columns of cells that are this lane's own; others count where there are none of these.
@@ -102,7 +104,8 @@ pub fn measure(
         (Gather::default(), Gather::default(), Gather::default());
     for (row, col) in cells {
         for (line, column, at) in window.pixels_of(row, col) {
-            let x = (column as f64 + 0.5) * place.mm_per_px;
+            let middle = column as f64 + 0.5;
+            let x = place.lens.map_or(middle, |lens| lens.straight(middle)) * place.mm_per_px;
             let y = (line as f64 + 0.5) * place.mm_per_line;
             let area = place.mm_per_px * place.mm_per_line;
             looks.looked_mm2 += area;

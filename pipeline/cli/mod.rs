@@ -3,6 +3,7 @@
 //! Each command is a function from its arguments to an [`Outcome`]; errors are printed once,
 //! here, with their chain. Results go to standard output, everything else to standard error.
 
+mod calibrate;
 mod cameras;
 mod check;
 mod classes;
@@ -60,6 +61,9 @@ enum Command {
     /// What a mill's own samples teach about classes of flaws.
     #[command(subcommand)]
     Classes(classes::ClassesCommand),
+    /// Measures a station: light, scale, lens, place of lanes, encoder.
+    #[command(subcommand)]
+    Calibrate(calibrate::CalibrateCommand),
     /// Lists the rolls in the store.
     Rolls(look::RollsArgs),
     /// One roll: its flaws, its gaps, its picture.
@@ -180,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &stop),
         Command::Evaluate(args) => evaluate::run(&args, &stop),
         Command::Classes(command) => classes::run(&command, &stop),
+        Command::Calibrate(command) => calibrate::run(&command, &stop),
         Command::Rolls(args) => look::rolls(&args),
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),

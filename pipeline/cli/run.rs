@@ -19,7 +19,7 @@ use store::Store;
 use super::{Outcome, Place, n_workers, name, say};
 use crate::config::Station;
 use crate::desk::Said;
-use crate::source::{SourceSpec, endless_loom, open_camera};
+use crate::source::{SourceSpec, endless_loom, evened, open_camera};
 use crate::standing::Doing;
 use crate::station::{Beside, Health, SILENCE, Standings, Watched, run as stand};
 
@@ -132,8 +132,8 @@ fn open_one(
         let loom = endless_loom(seed, &station.lanes, lane)?;
         let speed = station.standing.loom_m_per_min.unwrap_or(LOOM_M_PER_MIN);
         let lines_per_second = speed * 1e3 / 60.0 / station.lanes[lane].mm_per_line;
-        let paced = Paced::new(loom, lines_per_second)?;
-        return Ok(Box::new(paced.until(Arc::clone(stop))));
+        let paced = Paced::new(loom, lines_per_second)?.until(Arc::clone(stop));
+        return evened(Box::new(paced), station, lane);
     }
     let source = open_camera(specs, station, lane, stop)?.source;
     let description = source.description();

@@ -128,18 +128,20 @@ fn feature(table: &str, name: &str, value: &toml::Value) -> anyhow::Result<Featu
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Station;
 
     fn camera(table: &str) -> anyhow::Result<GenicamSettings> {
         let text = format!("[[lane]]\nmm_per_px = 0.2\n[lane.camera]\n{table}");
-        Station::parse(&text).map(|mut station| station.lanes.remove(0).camera)
+        Station::parse(&text, Path::new("")).map(|mut station| station.lanes.remove(0).camera)
     }
 
     #[test]
     fn what_is_not_named_stays_as_it_is_at_the_camera() {
         assert_eq!(camera("").unwrap(), GenicamSettings::default());
-        let station = Station::parse("[[lane]]\nmm_per_px = 0.2\n").unwrap();
+        let station = Station::parse("[[lane]]\nmm_per_px = 0.2\n", Path::new("")).unwrap();
         assert_eq!(station.lanes[0].camera, GenicamSettings::default());
     }
 

@@ -19,7 +19,7 @@ pub(crate) const GOOD_HEIGHT: u32 = 24;
 /// A file's name and what makes its bytes.
 pub(crate) type Recipe = (&'static str, fn() -> Vec<u8>);
 
-pub(crate) const RECIPES: [Recipe; 23] = [
+pub(crate) const RECIPES: [Recipe; 25] = [
     ("truncated.png", || half(good_png())),
     ("truncated.jpg", || half(jpeg())),
     ("text.png", || {
@@ -32,6 +32,12 @@ pub(crate) const RECIPES: [Recipe; 23] = [
     ("float.tiff", float_tiff),
     ("station_unknown_key.toml", || {
         lane("mm_per_px = 0.2\nspeed = 3\n")
+    }),
+    ("station_newer_profile.toml", || {
+        b"profile = \"newer.profile\"\n[[lane]]\n".to_vec()
+    }),
+    ("newer.profile", || {
+        br#"{"format":1000,"seal":"of another kind","body":[]}"#.to_vec()
     }),
     ("station_wrong_range.toml", || lane("mm_per_px = 40.0\n")),
     ("station_wrong_type.toml", || lane("mm_per_px = \"fine\"\n")),

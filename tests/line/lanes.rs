@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use calibration::um_from_mm;
+use calibration::{Lens, um_from_mm};
 use camera::{Beside, Fault, Faulty, FlawKind, Loom, LoomSettings, LoomWeb, Source};
 use proptest::prelude::*;
 use selvedge::config::{Lane, Station};
@@ -50,11 +50,20 @@ fn boxed(looms: Vec<Loom>) -> Vec<Box<dyn Source>> {
 }
 
 fn inspected(web: &LoomWeb, sources: Vec<Box<dyn Source>>, n_workers: usize) -> Told {
+    inspected_at(&station_of(web), web, sources, n_workers)
+}
+
+fn inspected_at(
+    station: &Station,
+    web: &LoomWeb,
+    sources: Vec<Box<dyn Source>>,
+    n_workers: usize,
+) -> Told {
     let taught = TextureArticle::clean();
     let (store, run) = inspected_lanes_into(
         store_with(&taught.article),
         &taught.article,
-        &station_of(web),
+        station,
         taught.scorers(n_workers),
         sources,
         &AtomicBool::new(false),
@@ -103,6 +112,30 @@ proptest! {
         let told = inspected(&web, boxed(web.looms().unwrap()), n_workers);
         let found = near(&told, (line, line + 30), (column, column + 30));
         prop_assert_eq!(found.len(), 1, "{:?}", found);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    /// `inspected_at` checks that the ledger adds up to the web's length and width.
+    #[test]
+    fn lanes_behind_lenses_add_up_whatever_bends_them(
+        bends in proptest::array::uniform2(proptest::array::uniform4(-25.0..25.0f64)),
+        lost in 1..5_u64,
+    ) {
+        let settings = web(5, 2).with_flaw(FlawKind::Hole, 300..330, 300..330, 3.0);
+        let web = LoomWeb::side_by_side(settings, 2, SHARED_PX).unwrap();
+        let mut station = station_of(&web);
+        for (lane, bend) in station.lanes.iter_mut().zip(bends) {
+            lane.lens = Some(Lens::new(LANE_PX, bend).unwrap());
+        }
+        let mut sources = boxed(web.looms().unwrap());
+        let right = sources.pop().unwrap();
+        sources.push(Box::new(Faulty::new(right, [(lost, Fault::Lost)].into())));
+        let told = inspected_at(&station, &web, sources, 2);
+        let column = station.lanes[0].lens.unwrap().straight(315.0) as i64;
+        prop_assert_eq!(near(&told, (300, 330), (column - 10, column + 10)).len(), 1);
     }
 }
 

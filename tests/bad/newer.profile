@@ -1,0 +1,1 @@
+{"format":1000,"seal":"of another kind","body":[]}
