@@ -49,6 +49,8 @@ pub mod web;
 
 pub mod line;
 
+pub mod repeats;
+
 pub mod shelf;
 
 pub mod fitting;

@@ -1,11 +1,13 @@
 //! A roll as the store remembers it, for machines and for the picture.
 
 use anyhow::{Context, bail};
+use calibration::mm_from_um;
 use models::{Limits, Passport};
 use serde::Serialize;
 use store::{CoverState, CoverageCell, Event, Flaw, Name, Rect, Run, RunId, RunState, Store};
 
 use crate::picture::{PicturedFlaw, RollPicture, album};
+use crate::repeats::{Repeat, RepeatCause, Repeats, Spot};
 
 /// One run of a roll, read whole but for its crops.
 pub struct RollView {
@@ -58,6 +60,27 @@ pub struct RollReport {
     pub crops_left_out: i64,
     /// How small a flaw the model finds; `null` when that was not measured.
     pub limits: Option<Limits>,
+    /// Flaws that come again at a fixed distance or at one place across.
+    pub repeats: Vec<RepeatReport>,
+}
+
+/// Flaws that belong together.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepeatReport {
+    /// `period` or `fixed_across`.
+    pub kind: String,
+    /// Distance between two of them; `null` where it is not fixed.
+    pub period_mm: Option<f64>,
+    /// Diameter of a roller of that circumference.
+    pub roller_diameter_mm: Option<f64>,
+    /// Where across.
+    pub across_mm: f64,
+    /// The first and the last of them along the roll.
+    pub along_mm: [f64; 2],
+    /// How many there are.
+    pub count: u32,
+    /// The class of most of them.
+    pub class: String,
 }
 
 /// Something that happened while a run went on.
@@ -176,6 +199,19 @@ impl RollView {
             && self.run.state == RunState::Done
     }
 
+    /// What repeats among its flaws.
+    pub fn repeats(&self) -> Vec<Repeat> {
+        let mut repeats = Repeats::default();
+        for flaw in &self.flaws {
+            repeats.see(&Spot::of_box(
+                &flaw.rect.along(),
+                &flaw.rect.across(),
+                &flaw.class,
+            ));
+        }
+        repeats.found()
+    }
+
     /// For machines.
     pub fn report(&self) -> RollReport {
         let (length_um, width_um) = self.size_um();
@@ -226,6 +262,7 @@ impl RollView {
             message: self.run.message.clone(),
             crops_left_out: self.n_crops_left_out,
             limits: self.limits.clone(),
+            repeats: self.repeats().iter().map(RepeatReport::of).collect(),
             events: self
                 .events
                 .iter()
@@ -280,6 +317,24 @@ impl RollView {
             coverage: self.coverage.clone(),
             flaws,
         })
+    }
+}
+
+impl RepeatReport {
+    fn of(repeat: &Repeat) -> Self {
+        let (kind, period) = match repeat.cause {
+            RepeatCause::Period(period) => ("period", Some(period)),
+            RepeatCause::FixedAcross => ("fixed_across", None),
+        };
+        Self {
+            kind: kind.to_owned(),
+            period_mm: period.map(mm_from_um),
+            roller_diameter_mm: repeat.roller_diameter().map(mm_from_um),
+            across_mm: mm_from_um(repeat.across),
+            along_mm: repeat.along.map(mm_from_um),
+            count: repeat.count,
+            class: repeat.class.clone(),
+        }
     }
 }
 
