@@ -16,6 +16,11 @@
 //! max_saturated_share = 0.5
 //! min_mean_level = 8.0
 //! ```
+//!
+//! `[alarms]` and `[outputs.…]` have files of their own beside this one.
+
+mod alarms;
+mod outputs;
 
 use std::path::Path;
 
@@ -24,7 +29,15 @@ use calibration::{LightLimits, Um, mm_from_um, um_from_mm};
 use models::CELL_PX;
 use serde::Deserialize;
 
+use self::alarms::RawAlarms;
+use self::outputs::RawOutputs;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
+
+pub use self::alarms::{AlarmCause, AlarmSettings};
+pub use self::outputs::{
+    Beat, Marker, ModbusSettings, MqttPayload, MqttSettings, OutputSettings, Signal,
+    WebhookSettings,
+};
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +48,10 @@ pub struct Station {
     pub lanes: Vec<Lane>,
     /// Light by which cloth can be judged.
     pub light: LightLimits,
+    /// What calls a person.
+    pub alarms: AlarmSettings,
+    /// Whom alarms go to.
+    pub outputs: OutputSettings,
 }
 
 /// Where a camera looks, and how finely.
@@ -94,6 +111,8 @@ impl Station {
                 overlapping: None,
             }],
             light: LIGHT_LIMITS,
+            alarms: AlarmSettings::default(),
+            outputs: OutputSettings::default(),
         })
     }
 
@@ -155,6 +174,8 @@ impl Station {
             name: raw.name,
             lanes,
             light,
+            alarms: raw.alarms.checked()?,
+            outputs: raw.outputs.checked()?,
         })
     }
 }
@@ -211,6 +232,10 @@ struct RawStation {
     #[serde(default)]
     lane: Vec<RawLane>,
     light: Option<RawLight>,
+    #[serde(default)]
+    alarms: RawAlarms,
+    #[serde(default)]
+    outputs: RawOutputs,
 }
 
 #[derive(Default, Deserialize)]

@@ -35,6 +35,8 @@ pub mod classes;
 
 pub mod stitch;
 
+pub mod running;
+
 pub mod borders;
 
 pub mod crops;
@@ -50,6 +52,8 @@ pub mod web;
 pub mod line;
 
 pub mod repeats;
+
+pub mod alarms;
 
 pub mod shelf;
 

@@ -29,6 +29,7 @@ use crate::floods::Flood;
 use crate::judging::{Ordered, SeenFrame};
 use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
+use crate::running;
 use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
 use crate::tiles::{GapReason, Missed, TilePlace};
 use crate::wrong_article::{Verdict, Watch};
@@ -49,6 +50,8 @@ pub struct Web {
     head: Option<Head>,
     /// Flaws that an earlier part of the run has written beyond where its coverage ends.
     written: Vec<WebRect>,
+    /// Length at which a flaw that runs is told of, and again every further such length.
+    running_every: Option<Um>,
 }
 
 /// A lane at the start of its roll.
@@ -100,6 +103,7 @@ impl Web {
             ledger: Ledger::new(&places),
             head: None,
             written: Vec::new(),
+            running_every: None,
             lanes: (lanes.into_iter().enumerate())
                 .map(|(lane, start)| LaneSoFar {
                     place: start.place,
@@ -123,6 +127,13 @@ impl Web {
     #[must_use]
     pub fn with_head(mut self, head: Option<Head>) -> Self {
         self.head = head;
+        self
+    }
+
+    /// The same, with word of a flaw that runs `every` so far; a positive length.
+    #[must_use]
+    pub fn telling_of_running(mut self, every: Option<Um>) -> Self {
+        self.running_every = every.filter(|every| *every > Um::ZERO);
         self
     }
 
@@ -405,6 +416,10 @@ impl Web {
             };
             of_lane.stitch.push(&place, &judged.found, next_look)?
         };
+        if let Some(every) = self.running_every {
+            let passed = running::passed(lane, &mut of_lane.stitch, every);
+            page.running.extend(passed);
+        }
         of_lane.held.extend(judged.covers);
         let open = of_lane.stitch.first_open_at_border();
         let settled = open.map_or(along.end(), |open| open.min(along.end()));
@@ -481,6 +496,7 @@ impl Web {
         settled: Um,
         page: &mut Page,
     ) {
+        page.running.extend(running::ends(lane, &ended));
         let mut whole = self.borders.push(lane, ended, reached, settled);
         whole.retain(|flaw| !self.is_written(flaw));
         let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
