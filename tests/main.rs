@@ -36,6 +36,8 @@ mod golden;
 
 mod modes;
 
+mod repeats;
+
 mod parity;
 
 mod tidy;
