@@ -35,23 +35,23 @@ demo: setup-release
 	esac
 
 # The store is tested on SQLite and on a PostgreSQL server that is started for the tests, in a
-# folder of its own, and gone afterwards.
+# folder of its own, and gone afterwards. Brokers that alarms are told to are started by their tests.
 test: setup
 	@setup/install.sh tests
 	@if cargo nextest --version >/dev/null 2>&1; then \
-		echo 'cargo nextest run --workspace --features postgres'; \
-		store/tests/with_postgres.sh cargo nextest run --workspace --features postgres; \
+		echo 'cargo nextest run --workspace --features postgres,outputs'; \
+		store/tests/with_postgres.sh cargo nextest run --workspace --features postgres,outputs; \
 	else \
 		echo 'cargo-nextest is not installed, so the tests run with cargo test'; \
 		store/tests/with_postgres.sh \
-			cargo test --workspace --features postgres --lib --bins --tests; \
+			cargo test --workspace --features postgres,outputs --lib --bins --tests; \
 	fi
-	cargo test --workspace --features postgres --doc
+	cargo test --workspace --features postgres,outputs --doc
 
 check: setup
 	cargo fmt --all --check
-	cargo clippy --workspace --features postgres --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features postgres --no-deps
+	cargo clippy --workspace --features postgres,outputs --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --features postgres,outputs --no-deps
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup

@@ -78,7 +78,7 @@ pub enum Change {
     },
 }
 
-/// What is latched, as levels for whoever shows it.
+/// What is latched, for whoever shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Standing {
     /// Alarms that wait for a person, in order of raising.
@@ -167,6 +167,11 @@ impl Alarms {
             running.to_string(),
             now_us,
         )]
+    }
+
+    /// Whether a flaw of this length was told of while it ran.
+    pub fn is_told_running(&self, length: Um) -> bool {
+        self.settings.running.is_some_and(|least| least <= length)
     }
 
     /// A person has seen alarm `id`.

@@ -301,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn alarms_and_outputs_are_part_of_a_station() {
+        let lane = "[[lane]]\nmm_per_px = 0.25\n";
+        let plain = Station::parse(lane).unwrap();
+        assert_eq!(plain.alarms, AlarmSettings::default());
+        assert_eq!(plain.outputs, OutputSettings::default());
+        let more = "[alarms]\nrepeats = 5\n[outputs.webhook]\nurl = 'http://mill/hook'\n";
+        let station = Station::parse(&format!("{lane}{more}")).unwrap();
+        assert_eq!(station.alarms.repeats, Some(5));
+        assert_eq!(station.outputs.webhook.unwrap().url, "http://mill/hook");
+        for wrong in ["[alarms]\nrepeat = 5\n", "[outputs.siren]\nloud = true\n"] {
+            let error = Station::parse(&format!("{lane}{wrong}")).unwrap_err();
+            assert!(format!("{error:#}").contains("unknown field"), "{error:#}");
+        }
+    }
+
+    #[test]
     fn overlapping_frames_are_measured_unless_an_encoder_is_named() {
         let lane = |more: &str| {
             let text = format!("[[lane]]\nmm_per_px = 0.2\n{more}");

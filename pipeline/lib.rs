@@ -55,6 +55,8 @@ pub mod repeats;
 
 pub mod alarms;
 
+pub mod outputs;
+
 pub mod shelf;
 
 pub mod fitting;

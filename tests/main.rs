@@ -36,6 +36,8 @@ mod golden;
 
 mod modes;
 
+mod outputs;
+
 mod repeats;
 
 mod parity;

@@ -54,7 +54,7 @@ pub struct ModbusSettings {
     pub every: Duration,
     /// Without a sign of the line for so long the heartbeat stops.
     pub line_within: Duration,
-    /// Holding register of the levels; the number of alarms stands in the next.
+    /// Holding register of the status bits; the number of alarms stands in the next.
     pub status: Option<u16>,
     /// Asks the machine to stop.
     pub stop: Option<Signal>,
@@ -360,12 +360,12 @@ impl RawMqtt {
         let (host, port) = host_and_port(&key("address"), &self.address)?;
         let payload = match (self.payload, self.topic, self.group, self.node) {
             (RawPayload::Json, Some(topic), None, None) => {
-                level(&key("topic"), &topic, true)?;
+                topic_part(&key("topic"), &topic, true)?;
                 MqttPayload::Json { topic }
             }
             (RawPayload::Sparkplug, None, Some(group), Some(node)) => {
-                level(&key("group"), &group, false)?;
-                level(&key("node"), &node, false)?;
+                topic_part(&key("group"), &group, false)?;
+                topic_part(&key("node"), &node, false)?;
                 MqttPayload::Sparkplug { group, node }
             }
             (RawPayload::Json, ..) => bail!(
@@ -447,8 +447,8 @@ fn host_and_port(key: &str, address: &str) -> anyhow::Result<(String, u16)> {
     }
 }
 
-/// A topic, or one level of it, that can be published to.
-fn level(key: &str, found: &str, may_have_slash: bool) -> anyhow::Result<()> {
+/// A topic, or one part of it, that can be published to.
+fn topic_part(key: &str, found: &str, may_have_slash: bool) -> anyhow::Result<()> {
     let is_wild = found.contains(['+', '#']) || found.starts_with('$');
     let has_slash = found.contains('/') && !may_have_slash;
     ensure!(
