@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 # What is optional, and tested and checked all the same.
-FEATURES := postgres,genicam
+FEATURES := postgres,genicam,outputs
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-release quality demo test check bench
 
@@ -37,7 +37,7 @@ demo: setup-release
 	esac
 
 # The store is tested on SQLite and on a PostgreSQL server that is started for the tests, in a
-# folder of its own, and gone afterwards.
+# folder of its own, and gone afterwards. Brokers that alarms are told to are started by their tests.
 test: setup
 	@setup/install.sh tests
 	@if cargo nextest --version >/dev/null 2>&1; then \

@@ -255,6 +255,7 @@ mod tests {
             owned_um2: own.map_or(0, |own| own.area_um2() as i64),
             left: part(-1_000_000, owned.0 + 10),
             right: part(owned.1 - 10, 1_000_000),
+            n_passed: 0,
         }
     }
 

@@ -36,6 +36,12 @@
 //!
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
 //! overrides the other in silence.
+//!
+//! `[alarms]` and `[outputs.…]` have files of their own beside this one.
+
+mod alarms;
+
+mod outputs;
 
 mod calibrated;
 
@@ -52,8 +58,16 @@ use camera::GenicamSettings;
 use models::CELL_PX;
 use serde::Deserialize;
 
+use self::alarms::RawAlarms;
 use self::camera_table::RawCamera;
+use self::outputs::RawOutputs;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
+
+pub use self::alarms::{AlarmCause, AlarmSettings};
+pub use self::outputs::{
+    Beat, Marker, ModbusSettings, MqttPayload, MqttSettings, OutputSettings, Signal,
+    WebhookSettings,
+};
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +82,10 @@ pub struct Station {
     pub standing: StandingSettings,
     /// What was measured of it, if anything was.
     pub profile: Option<KeptProfile>,
+    /// What calls a person.
+    pub alarms: AlarmSettings,
+    /// Whom alarms go to.
+    pub outputs: OutputSettings,
 }
 
 /// What a station needs to stand by itself.
@@ -156,6 +174,8 @@ impl Station {
             light: LIGHT_LIMITS,
             standing: StandingSettings::default(),
             profile: None,
+            alarms: AlarmSettings::default(),
+            outputs: OutputSettings::default(),
         })
     }
 
@@ -262,6 +282,8 @@ impl Station {
                 token_file: page.token_file,
             },
             profile,
+            alarms: raw.alarms.checked()?,
+            outputs: raw.outputs.checked()?,
         })
     }
 }
@@ -336,6 +358,10 @@ struct RawStation {
     article: Option<String>,
     loom_m_per_min: Option<f64>,
     page: Option<RawPage>,
+    #[serde(default)]
+    alarms: RawAlarms,
+    #[serde(default)]
+    outputs: RawOutputs,
 }
 
 #[derive(Default, Deserialize)]
@@ -410,6 +436,22 @@ mod tests {
         assert_eq!(station.lanes[0].mm_per_line, 0.25);
         assert_eq!(station.lanes[0].offset, um_from_mm(10.0));
         assert_eq!(station.light, LIGHT_LIMITS);
+    }
+
+    #[test]
+    fn alarms_and_outputs_are_part_of_a_station() {
+        let lane = "[[lane]]\nmm_per_px = 0.25\n";
+        let plain = Station::parse(lane, Path::new("")).unwrap();
+        assert_eq!(plain.alarms, AlarmSettings::default());
+        assert_eq!(plain.outputs, OutputSettings::default());
+        let more = "[alarms]\nrepeats = 5\n[outputs.webhook]\nurl = 'http://mill/hook'\n";
+        let station = Station::parse(&format!("{lane}{more}"), Path::new("")).unwrap();
+        assert_eq!(station.alarms.repeats, Some(5));
+        assert_eq!(station.outputs.webhook.unwrap().url, "http://mill/hook");
+        for wrong in ["[alarms]\nrepeat = 5\n", "[outputs.siren]\nloud = true\n"] {
+            let error = Station::parse(&format!("{lane}{wrong}"), Path::new("")).unwrap_err();
+            assert!(format!("{error:#}").contains("unknown field"), "{error:#}");
+        }
     }
 
     #[test]

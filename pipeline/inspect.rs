@@ -91,7 +91,8 @@ pub fn inspect(
             })
             .collect(),
     )
-    .with_head(inspection.classes.as_ref().map(|kept| kept.head.clone()));
+    .with_head(inspection.classes.as_ref().map(|kept| kept.head.clone()))
+    .telling_of_running(station.alarms.running);
     let corrections = (inspection.sources.iter().enumerate())
         .map(|(lane, opened)| {
             let joints = Joints::of(opened.source.description());

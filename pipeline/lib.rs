@@ -44,6 +44,8 @@ pub mod classes;
 
 pub mod stitch;
 
+pub mod running;
+
 pub mod borders;
 
 pub mod crops;
@@ -59,6 +61,12 @@ pub mod web;
 pub mod drift;
 
 pub mod line;
+
+pub mod repeats;
+
+pub mod alarms;
+
+pub mod outputs;
 
 pub mod shelf;
 

@@ -25,6 +25,7 @@ use store::{
 use crate::classes::Kind;
 use crate::crops::png;
 use crate::roll::{Cover, CoverState};
+use crate::running::Running;
 use crate::stitch::{Cutout, Flaw};
 
 pub use room::CROPS_RESERVE_BYTES;
@@ -42,6 +43,8 @@ pub struct Page {
     pub candidates: Vec<(WebRect, f32)>,
     /// What a person should know.
     pub events: Vec<Event>,
+    /// Word of flaws that run; not written, since they are not whole.
+    pub running: Vec<Running>,
 }
 
 /// Something that happened.
@@ -60,6 +63,8 @@ pub struct Event {
 pub enum Written<'a> {
     /// A flaw.
     Flaw(FlawId, &'a NewFlaw),
+    /// A flaw that runs, before it is whole; itself it is not on the disk yet.
+    Running(Running),
     /// All of one page; its flaws were told just before.
     Page {
         /// When its frame was exposed, if that is known.
@@ -93,9 +98,10 @@ pub fn record(
         let mut batch = Batch::default();
         let mut written = Vec::new();
         let rest = pages.try_iter().take(MOST_PAGES - 1);
-        for page in std::iter::once(first).chain(rest) {
+        for mut page in std::iter::once(first).chain(rest) {
             let (exposed_at, is_empty) = (page.exposed_at, page.is_empty());
-            written.push((page.flaws.len(), exposed_at, is_empty));
+            let running = std::mem::take(&mut page.running);
+            written.push((page.flaws.len(), running, exposed_at, is_empty));
             add(&mut batch, page)?;
         }
         // A disk that does not say how full it is says so when it is written to.
@@ -111,9 +117,12 @@ pub fn record(
             .context("what was found could not be written to the store")?
         };
         let mut flaws = ids.into_iter().zip(&batch.flaws);
-        for (n_flaws, exposed_at, is_empty) in written {
+        for (n_flaws, running, exposed_at, is_empty) in written {
             for (id, flaw) in flaws.by_ref().take(n_flaws) {
                 announce(Written::Flaw(id, flaw));
+            }
+            for running in running {
+                announce(Written::Running(running));
             }
             announce(Written::Page {
                 exposed_at,

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, bail};
+use calibration::mm_from_um;
 use models::{Limits, Passport};
 use serde::Serialize;
 use store::{
@@ -11,6 +12,7 @@ use store::{
 
 use crate::crops::{PxScale, place_in_crop};
 use crate::picture::{PicturedFlaw, RollPicture, album};
+use crate::repeats::{Repeat, RepeatCause, Repeats, Spot};
 
 /// How far the cloth's edge may wander within one gap that is told as one row.
 const WANDERS_UM: i64 = 5000;
@@ -67,6 +69,27 @@ pub struct RollReport {
     pub crops_left_out: i64,
     /// How small a flaw the model finds; `null` when that was not measured.
     pub limits: Option<Limits>,
+    /// Flaws that come again at a fixed distance or at one place across.
+    pub repeats: Vec<RepeatReport>,
+}
+
+/// Flaws that belong together.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepeatReport {
+    /// `period` or `fixed_across`.
+    pub kind: String,
+    /// Distance between two of them; `null` where it is not fixed.
+    pub period_mm: Option<f64>,
+    /// Diameter of a roller of that circumference.
+    pub roller_diameter_mm: Option<f64>,
+    /// Where across.
+    pub across_mm: f64,
+    /// The first and the last of them along the roll.
+    pub along_mm: [f64; 2],
+    /// How many there are.
+    pub count: u32,
+    /// The class of most of them.
+    pub class: String,
 }
 
 /// Something that happened while a run went on.
@@ -187,6 +210,19 @@ impl RollView {
             && self.run.state == RunState::Done
     }
 
+    /// What repeats among its flaws.
+    pub fn repeats(&self) -> Vec<Repeat> {
+        let mut repeats = Repeats::default();
+        for flaw in &self.flaws {
+            repeats.see(&Spot::of_box(
+                &flaw.rect.along(),
+                &flaw.rect.across(),
+                &flaw.class,
+            ));
+        }
+        repeats.found()
+    }
+
     /// For machines.
     pub fn report(&self) -> RollReport {
         let (length_um, width_um) = self.size_um();
@@ -226,6 +262,7 @@ impl RollView {
             message: self.run.message.clone(),
             crops_left_out: self.n_crops_left_out,
             limits: self.limits.clone(),
+            repeats: self.repeats().iter().map(RepeatReport::of).collect(),
             events: self
                 .events
                 .iter()
@@ -358,6 +395,24 @@ fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
             reason: row.reason.to_owned(),
         })
         .collect()
+}
+
+impl RepeatReport {
+    fn of(repeat: &Repeat) -> Self {
+        let (kind, period) = match repeat.cause {
+            RepeatCause::Period(period) => ("period", Some(period)),
+            RepeatCause::FixedAcross => ("fixed_across", None),
+        };
+        Self {
+            kind: kind.to_owned(),
+            period_mm: period.map(mm_from_um),
+            roller_diameter_mm: repeat.roller_diameter().map(mm_from_um),
+            across_mm: mm_from_um(repeat.across),
+            along_mm: repeat.along.map(mm_from_um),
+            count: repeat.count,
+            class: repeat.class.clone(),
+        }
+    }
 }
 
 /// The detection limits in the passport of the model that a run used, as the store keeps it. Of a

@@ -344,6 +344,7 @@ fn inspect_roll(
                 "flaw"
             );
         }
+        Written::Running(running) => tracing::warn!("{running}"),
         Written::Page { .. } => {}
     };
     let mut progress = || {

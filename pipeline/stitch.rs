@@ -51,6 +51,8 @@ pub struct Piece {
     pub left: Vec<WebRect>,
     /// The same on the right.
     pub right: Vec<WebRect>,
+    /// How many times the length at which a running flaw is told of it has passed, as far as told.
+    pub n_passed: i64,
 }
 
 /// A piece of a frame as the camera gave it.
@@ -194,6 +196,11 @@ impl Stitch {
         self.open.iter().any(|open| open.piece.flaw.score > 1.0)
     }
 
+    /// What may still go on.
+    pub(crate) fn open_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+        self.open.iter_mut().map(|open| &mut open.piece)
+    }
+
     /// Where the first of what may still grow along a lane border begins.
     pub fn first_open_at_border(&self) -> Option<Um> {
         let shared = |open: &Open| {
@@ -222,6 +229,7 @@ impl Piece {
         self.owned_um2 += other.owned_um2;
         add_boxes(&mut self.left, other.left);
         add_boxes(&mut self.right, other.right);
+        self.n_passed = self.n_passed.max(other.n_passed);
     }
 }
 
@@ -277,6 +285,7 @@ impl FramePlace<'_> {
             owned_um2: self.area_um2(region.n_owned),
             left: boxes(&region.left)?,
             right: boxes(&region.right)?,
+            n_passed: 0,
         })
     }
 

@@ -13,24 +13,25 @@
 
 mod doubt;
 mod events;
+mod places;
 
 use std::ops::Range;
 
-use calibration::{Span, Um, WebRect, mm_from_um};
-use camera::Frame;
+use calibration::{Span, Um, WebRect};
 use models::{CELL_PX, Judge, Rim, UNUSUAL};
 use store::EventSeverity;
 
 use self::doubt::{Doubt, JudgedFrame, LostCloth, Waiting};
 use self::events::{N_NAMED, failed_event, name_of};
 use crate::borders::Borders;
-use crate::classes::{Head, Kind, Looks, PixelPlace, measure};
+use crate::classes::{Head, Kind, Looks, measure};
 use crate::crops::cut;
 use crate::flaws::{BRIDGED_CELLS, Region, Sides, regions};
 use crate::floods::Flood;
 use crate::judging::{Ordered, SeenFrame};
 use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
+use crate::running;
 use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
 use crate::tiles::{GapReason, Missed};
 use crate::wrong_article::{Verdict, Watch};
@@ -51,6 +52,8 @@ pub struct Web {
     head: Option<Head>,
     /// Flaws that an earlier part of the run has written beyond where its coverage ends.
     written: Vec<WebRect>,
+    /// Length at which a flaw that runs is told of, and again every further such length.
+    running_every: Option<Um>,
 }
 
 /// A lane at the start of its roll.
@@ -103,6 +106,7 @@ impl Web {
             ledger: Ledger::new(&places),
             head: None,
             written: Vec::new(),
+            running_every: None,
             lanes: (lanes.into_iter().enumerate())
                 .map(|(lane, start)| LaneSoFar {
                     place: start.place,
@@ -127,6 +131,13 @@ impl Web {
     #[must_use]
     pub fn with_head(mut self, head: Option<Head>) -> Self {
         self.head = head;
+        self
+    }
+
+    /// The same, with word of a flaw that runs `every` so far; a positive length.
+    #[must_use]
+    pub fn telling_of_running(mut self, every: Option<Um>) -> Self {
+        self.running_every = every.filter(|every| *every > Um::ZERO);
         self
     }
 
@@ -414,6 +425,10 @@ impl Web {
             };
             of_lane.stitch.push(&place, &judged.found, next_look)?
         };
+        if let Some(every) = self.running_every {
+            let passed = running::passed(lane, &mut of_lane.stitch, every);
+            page.running.extend(passed);
+        }
         of_lane.held.extend(judged.covers);
         let open = of_lane.stitch.first_open_at_border();
         let settled = open.map_or(along.end(), |open| open.min(along.end()));
@@ -447,6 +462,7 @@ impl Web {
         settled: Um,
         page: &mut Page,
     ) {
+        page.running.extend(running::ends(lane, &ended));
         let mut whole = self.borders.push(lane, ended, reached, settled);
         whole.retain(|flaw| !self.is_written(flaw));
         let (flaws, mut near): (Vec<Flaw>, Vec<Flaw>) =
@@ -465,49 +481,6 @@ impl Web {
             if is_whole && !self.borders.is_flaw_waiting(lane) {
                 page.coverage.append(&mut of_lane.held);
             }
-        }
-    }
-}
-
-impl LanePlace {
-    /// Where the pixels of `frame` lie.
-    fn pixels(&self, frame: &Frame, sides: &Sides) -> PixelPlace {
-        let (first, end) = (frame.ticks.start, frame.ticks.end);
-        let n_lines = f64::from(frame.height().max(1));
-        PixelPlace {
-            x_mm: mm_from_um(self.geometry.offset()),
-            y_mm: mm_from_um(self.geometry.um_from_tick(first)),
-            mm_per_px: self.geometry.mm_per_px(),
-            lens: self.geometry.lens(),
-            mm_per_line: self.geometry.um_per_tick() * (end - first) as f64 / n_lines / 1e3,
-            owned: sides.owned.clone(),
-        }
-    }
-
-    /// Which columns of cells are shared, where lanes lie to the left or right; parts up to
-    /// `reach` µm from the border belong to the shared ones.
-    fn sides(&self, has_left: bool, has_right: bool, reach: f64) -> Sides {
-        let cell = self.geometry.mm_per_px() * 1e3 * CELL_PX as f64;
-        let cells_to = |um: i64| self.geometry.column_from_um(Um(um)) / CELL_PX as f64;
-        let (start, end) = (self.owned.start().get(), self.owned.end().get());
-        // A cell is owned where its middle lies; negative places become 0.
-        let (first, last) = ((cells_to(start) - 0.5).ceil(), (cells_to(end) - 0.5).ceil());
-        Sides {
-            left: if has_left {
-                (cells_to(start) + reach / cell).ceil() as usize
-            } else {
-                0
-            },
-            right: if has_right {
-                (cells_to(end) - reach / cell).floor() as usize
-            } else {
-                usize::MAX
-            },
-            owned: if has_left { first as usize } else { 0 }..if has_right {
-                last as usize
-            } else {
-                usize::MAX
-            },
         }
     }
 }

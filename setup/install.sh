@@ -14,7 +14,7 @@
 # Idempotent: what is there and right is left alone, and when everything is there
 # no network is used. A file appears whole and checked or not at all. Removes and
 # upgrades nothing, and touches nothing but system packages and setup/installed;
-# where PostgreSQL is new, also the line that keeps it from making a server.
+# where PostgreSQL or Mosquitto is new, also what keeps it from running a server.
 #
 # Tried on Debian 12 (x86-64). Expected to work on Ubuntu 24.04, which has the same
 # OpenCV 4.6, but not tried there; Ubuntu 22.04 (OpenCV 4.5) not tried either.
@@ -112,6 +112,9 @@ install_packages() {
     case " $missing " in
         *' postgresql '*) keep_servers_away ;;
     esac
+    case " $missing " in
+        *' mosquitto '*) keep_broker_away ;;
+    esac
     # shellcheck disable=SC2086 # a list of names
     $sudo env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends $missing </dev/null
@@ -127,6 +130,15 @@ keep_servers_away() {
     printf '%s\n' '# Written by Selvedge'"'"'s set-up: install PostgreSQL, start none.' \
         'create_main_cluster = false' |
         $sudo tee -a /etc/postgresql-common/createcluster.conf >/dev/null
+}
+
+# Debian starts an MQTT broker as soon as Mosquitto is installed; the tests start their own, and
+# only the program is wanted. Where there is no systemd nothing would start it either.
+keep_broker_away() {
+    if command -v systemctl >/dev/null 2>&1; then
+        $sudo systemctl --quiet mask mosquitto.service </dev/null ||
+            say "the MQTT broker may start now; it is not needed: systemctl mask mosquitto"
+    fi
 }
 
 has_package() {

@@ -40,6 +40,10 @@ mod golden;
 
 mod modes;
 
+mod outputs;
+
+mod repeats;
+
 mod parity;
 
 mod tidy;

@@ -120,6 +120,7 @@ pub(super) fn announce(written: Written<'_>) {
             across_mm = flaw.rect.across().start / 1000,
             "flaw"
         ),
+        Written::Running(running) => tracing::warn!("{running}"),
         Written::Page { .. } => {}
     }
 }

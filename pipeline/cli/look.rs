@@ -193,6 +193,9 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
             flaw.severity
         ))?;
     }
+    for repeat in view.repeats() {
+        say(&format!("  repeats {}", repeat.says()))?;
+    }
     for event in &report.events {
         say(&format!("  {:<8}{}", event.severity, event.message))?;
     }

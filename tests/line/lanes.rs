@@ -6,10 +6,12 @@ use calibration::{Lens, um_from_mm};
 use camera::{Beside, Fault, Faulty, FlawKind, Loom, LoomSettings, LoomWeb, Source};
 use proptest::prelude::*;
 use selvedge::config::{Lane, Station};
+use selvedge::inspect::inspect;
+use selvedge::record::Written;
 use store::RunState;
 
 use crate::texture::{MM_PER_PX, TextureArticle, clean_cloth, station};
-use crate::told::{Told, inspected_lanes_into, store_with};
+use crate::told::{Told, inspected_lanes_into, inspection, store_with};
 
 /// Columns of a lane, and columns that two lanes share.
 const LANE_PX: u32 = 640;
@@ -151,6 +153,43 @@ fn a_missing_pick_over_three_lanes_is_one_flaw_of_the_webs_width() {
     // The classical scorer sees no further than 16 mm, so to it one pick is as thick as a bar.
     let is_along_the_weft = ["mispick", "start_mark"].map(|class| found[0].starts_with(class));
     assert!(is_along_the_weft.contains(&true), "{found:?}");
+}
+
+/// Lanes that tell of a streak of 12 columns, so far left of the border, while it runs.
+fn lanes_that_tell(columns_left: u32) -> Vec<usize> {
+    let first = LANE_PX - SHARED_PX / 2 - 6 - columns_left;
+    let settings = web(7, 2).with_flaw(FlawKind::Stain, 40..700, first..first + 12, 4.0);
+    let web = LoomWeb::side_by_side(settings, 2, SHARED_PX).unwrap();
+    let taught = TextureArticle::clean();
+    let mut station = station_of(&web);
+    station.alarms.running = Some(um_from_mm(50.0));
+    let stop = AtomicBool::new(false);
+    let sources = boxed(web.looms().unwrap());
+    let inspection = inspection(&taught.article, &station, taught.scorers(2), sources, &stop);
+    let mut lanes = Vec::new();
+    let mut announce = |written: Written<'_>| {
+        if let Written::Running(running) = written {
+            lanes.push(running.lane);
+        }
+    };
+    inspect(
+        inspection,
+        store_with(&taught.article),
+        &mut announce,
+        &mut || {},
+    )
+    .unwrap();
+    lanes
+}
+
+#[test]
+fn a_running_streak_that_two_lanes_see_is_told_by_its_owner() {
+    // At 50 and 100 mm, and when it has ended.
+    assert_eq!(lanes_that_tell(18), [0, 0, 0]);
+    assert!(
+        lanes_that_tell(0).len() >= 3,
+        "told by none on the very border"
+    );
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn child_on_a_small_disk() {
         drop(pages);
         record(&mut store, run, &pages_rx, &mut |written| match written {
             Written::Flaw(id, _) => ids.push(id),
+            Written::Running(_) => {}
             Written::Page { is_empty, .. } => assert!(!is_empty),
         })
         .unwrap();
@@ -153,6 +154,7 @@ fn page(nth: i64, seed: u64) -> Page {
             .collect(),
         candidates: (draw == 3).then_some((band, 0.8)).into_iter().collect(),
         events: (draw == 0).then_some(event).into_iter().collect(),
+        running: Vec::new(),
     }
 }
 

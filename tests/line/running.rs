@@ -4,13 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use calibration::Um;
 use camera::{CameraError, Captured, Description, FlawKind, LoomSettings, Pool, Source};
 use selvedge::config::Lane;
+use selvedge::inspect::inspect;
+use selvedge::record::Written;
+use selvedge::running::Running;
 use store::{CoverState, Store};
 
 use crate::program::onnx_runtime;
 use crate::texture::{TextureArticle, good_cloth, loom, narrow_cloth, station};
-use crate::told::{Told, inspected, inspected_into, inspected_lanes_into, store_at};
+use crate::told::{
+    Told, inspected, inspected_into, inspected_lanes_into, inspection, store_at, store_with,
+};
 
 /// Where the flaw begins and ends, in lines; at 0.2 mm each it runs 1.28 m, five times the
 /// window of the reference.
@@ -130,6 +136,60 @@ fn an_end_that_is_out_from_the_first_millimetre_for_forty_metres_is_one_flaw() {
     let planted_um = FORTY_METRES * 200;
     let off = (flaw.length_um - planted_um).abs() as f64 / planted_um as f64;
     assert!(off < 0.01, "planted {planted_um}, found {:?}", told.boxes());
+}
+
+/// What is told of running flaws, every metre, with so many workers; and the length in µm of the
+/// longest flaw that is then in the store.
+fn told_while_running(cloth: LoomSettings, n_workers: usize) -> (Vec<Running>, i64) {
+    let taught = TextureArticle::narrow();
+    let mut station = station();
+    station.alarms.running = Some(Um(1_000_000));
+    let stop = AtomicBool::new(false);
+    let inspection = inspection(
+        &taught.article,
+        &station,
+        taught.scorers(n_workers),
+        vec![loom(cloth)],
+        &stop,
+    );
+    let mut told = Vec::new();
+    let mut announce = |written: Written<'_>| {
+        if let Written::Running(running) = written {
+            told.push(running);
+        }
+    };
+    let store = store_with(&taught.article);
+    let (store, run) = inspect(inspection, store, &mut announce, &mut || {}).unwrap();
+    let flaws = store.flaws(run).unwrap();
+    let longest = flaws.iter().map(|flaw| flaw.length_um).max();
+    (told, longest.unwrap())
+}
+
+#[test]
+fn a_running_flaw_is_told_every_metre_and_when_it_ends() {
+    let lines = 2048..2048 + 17_000;
+    let cloth = narrow_cloth(4, 24).with_flaw(FlawKind::EndOut, lines, 120..124, 3.0);
+    let (told, length_um) = told_while_running(cloth.clone(), 1);
+    let said: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let n_metres = (length_um / 1_000_000) as usize;
+    assert!(n_metres >= 2, "{said:?}");
+    assert_eq!(told.len(), n_metres + 1, "{said:?}");
+    for (nth, running) in told[..n_metres].iter().enumerate() {
+        assert!(
+            !running.has_ended && running.across.contains(Um(24_400)),
+            "{said:?}"
+        );
+        assert_eq!(running.length, Um(1_000_000 * (nth as i64 + 1)), "{said:?}");
+        // Told by the frame in which it passed: no frame is longer than 205 mm.
+        let late = running.along.length() - running.length;
+        assert!(late < Um(205_000), "{said:?}");
+    }
+    let end = told[n_metres];
+    assert!(
+        end.has_ended && end.length == Um(length_um),
+        "{said:?}, {length_um}"
+    );
+    assert_eq!(told_while_running(cloth, 3).0, told);
 }
 
 #[test]
