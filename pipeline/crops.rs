@@ -94,20 +94,22 @@ pub fn place_in_crop(
     let columns = within(column(across.start), column(across.end), crop.width_px);
 
     let margin = i64::from(crop.margin_px);
-    let rows = frames.into_iter().find_map(|frame| {
+    // Which frame a crop was cut from is not kept: rows are told where all that can be agree.
+    let mut rows = frames.into_iter().filter_map(|frame| {
         let height = px(frame.end - frame.start, scale.along_um);
         let line = |um: i64| px(um - frame.start, scale.along_um).clamp(0, height);
         let [start, end] = [flaw.along().start, flaw.along().end].map(line);
         let top = i64::from(crop.y_px);
         let bottom = top + i64::from(crop.height_px);
-        // What would have been cut from this frame is what was; more than a crop may hold is cut
-        // around its peak, wherever that is.
+        // What would have been cut from this frame is what was.
         let is_near = |one: i64, other: i64| (one - other).abs() <= CELL_PX as i64;
         let is_cut_here =
             is_near(top, (start - margin).max(0)) && is_near(bottom, (end + margin).min(height));
-        (start < end && (is_cut_here || crop.height_px == CROP_MOST_PX))
-            .then(|| within(start - top, end - top, crop.height_px))
+        (start < end && is_cut_here).then(|| within(start - top, end - top, crop.height_px))
     });
+    // More than a crop may hold was cut around its peak, wherever that is.
+    let first = rows.next().filter(|_| crop.height_px < CROP_MOST_PX);
+    let rows = first.filter(|first| rows.all(|other| other == *first));
     (columns, rows)
 }
 

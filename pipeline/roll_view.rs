@@ -327,12 +327,12 @@ impl RollView {
 impl RollView {
     /// Columns and rows of a flaw in its crop; rows are `None` where they are not known.
     fn place_in_crop(&self, crop: &CropPlace, flaw: &Rect) -> (Range<u32>, Option<Range<u32>>) {
-        // The ledger has an entry for each frame.
+        // The ledger has an entry for each frame at least.
         let meets = |a: Range<i64>, b: Range<i64>| a.start < b.end && b.start < a.end;
-        let is_beside = |cell: &&CoverageCell| {
+        let holds_flaw = |cell: &&CoverageCell| {
             meets(cell.rect.along(), flaw.along()) && meets(cell.rect.across(), flaw.across())
         };
-        let cells = self.coverage.iter().filter(is_beside);
+        let cells = self.coverage.iter().filter(holds_flaw);
         let calibration: serde_json::Value =
             serde_json::from_str(&self.run.calibration_json).unwrap_or_default();
         let lane = &calibration["lanes"][crop.lane as usize];
@@ -352,6 +352,8 @@ fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
     struct Row<'a> {
         along: Range<i64>,
         across: Range<i64>,
+        /// Of its first gap: an edge may wander around that, and not away from it.
+        first_across: Range<i64>,
         reason: &'a str,
         um2: i64,
     }
@@ -369,8 +371,8 @@ fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
             let row = &rows[*row];
             row.reason == reason
                 && row.along.end == along.start
-                && is_near(row.across.start, across.start)
-                && is_near(row.across.end, across.end)
+                && is_near(row.first_across.start, across.start)
+                && is_near(row.first_across.end, across.end)
         });
         if let Some(row) = before.map(|row| &mut rows[row]) {
             row.along.end = along.end;
@@ -381,6 +383,7 @@ fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
             open.push(rows.len());
             rows.push(Row {
                 along,
+                first_across: across.clone(),
                 across,
                 reason,
                 um2: cell.rect.area_um2(),

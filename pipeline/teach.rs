@@ -151,7 +151,7 @@ fn teach_after(
     let mm_per_row = first.mm_per_cell_row();
 
     let mut left_out = LeftOut::default();
-    let mut admission = earlier.as_ref().map(Admission::after).transpose()?;
+    let mut admission = Some(Admission::after(earlier.as_ref())?);
     let (rehearsal, seen, golden) = loop {
         let mut teacher = match &earlier {
             Some(earlier) => Teacher::continuing(earlier.memory.clone(), REFERENCE, mm_per_row),
@@ -183,7 +183,7 @@ fn teach_after(
             Ok(())
         };
         pass(teaching, &lanes, (Pass::Learn, &[]), progress, &mut learn)?;
-        if admission.take().is_some() {
+        if admission.take().is_some() && earlier.is_some() {
             left_out.check_admitted(teaching.article, seen.learned.len())?;
         }
 
@@ -214,7 +214,10 @@ fn teach_after(
             let which = (Pass::Measure, filters.as_slice());
             pass(teaching, &lanes, which, progress, &mut measure)?;
         }
-        if let Some(kinds) = rehearsal.two_kinds() {
+        // More cloth was admitted frame by frame.
+        if earlier.is_none()
+            && let Some(kinds) = rehearsal.two_kinds()
+        {
             anyhow::bail!(of_two_kinds(kinds, &seen.learned));
         }
         if !left_out.add(&rehearsal.outliers()?, &seen.learned)? {
@@ -226,9 +229,9 @@ fn teach_after(
     let n_frames = seen.learned.len() as u64 + n_before;
     let cloth_m2 = seen.cloth_m2 + before.as_ref().map_or(0.0, |before| before.cloth_m2);
     let mut lesson = rehearsal.finish(cloth_m2 / n_frames as f64, teaching.asked);
-    let n_forgotten = lesson.memory.n_forgotten() - seen.learned.len();
     let frames = seen.learned.iter().map(|learned| learned.digest);
     lesson.memory.add_frames(frames);
+    let n_forgotten = lesson.memory.n_forgotten();
 
     let mut names: Vec<String> = teaching.sources.iter().map(ToString::to_string).collect();
     names.splice(0..0, before.iter().map(|before| before.source.clone()));

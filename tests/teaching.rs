@@ -33,7 +33,7 @@ fn teaching_goes_on_with_more_cloth_and_is_refused_where_it_would_not_add_up() {
     assert_eq!(taught["source"], "loom:1, loom:2");
     assert_eq!(taught["n_frames"], evidence["n_blocks"]);
     let first = first.to_str().unwrap();
-    let shown = mill.run(&["model", "show", first, "--json", "--all"]);
+    let shown = mill.run(&["model", "show", first, "--json"]);
     let before = shown.json(0);
     let n = |passport: &Value| passport["taught"]["n_frames"].as_u64().unwrap();
     assert_eq!(n(&more["passport"]), 2 * n(&before));
@@ -207,7 +207,7 @@ fn frames_that_were_taught_before_do_not_count_twice_whatever_they_are_called() 
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
         ran.out
-            .contains("8 frames were taught before and are left out"),
+            .contains("8 frames whose pixels were taught already"),
         "{}",
         ran.out
     );
@@ -216,6 +216,20 @@ fn frames_that_were_taught_before_do_not_count_twice_whatever_they_are_called() 
     // What was added is known as well.
     mill.run(&["teach", "--article", "plain", "--from", "new", "--more"])
         .refuses(&["found 8 frames that were taught before"]);
+}
+
+#[test]
+fn a_picture_that_is_there_twice_counts_once() {
+    let Some(mill) = taught_on_pictures() else {
+        return;
+    };
+    let frames = |told: &Value| told["passport"]["taught"]["n_frames"].clone();
+    let once = teach(&mill, "good", &[]);
+    let file = files_in(&mill.path().join("good")).remove(0);
+    std::fs::copy(&file, mill.path().join("good").join("zz.png")).unwrap();
+    let twice = teach(&mill, "good", &[]);
+    assert_eq!(frames(&twice), frames(&once));
+    assert_eq!(twice["taught_before"], 1, "{twice}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::columns::Usual;
 use crate::features::Block;
 use crate::judge::{along_lines, even, relate_to_rims, spot_map, spot_score};
 use crate::level;
-use crate::likeness::Likeness;
+use crate::likeness::{Character, Likeness};
 use crate::passport::{Evidence, Judgement, Spot, StartThreshold};
 use crate::pattern::{Against, Pattern};
 use crate::quantile::quantile;
@@ -69,8 +69,8 @@ pub struct Rehearsal {
     kept: Vec<Chosen<Heard>>,
     /// What was rehearsed before, and what is added to it.
     rehearsed: Rehearsed,
-    /// Which blocks of this teaching the last of its characters are of.
-    looked_at: Vec<usize>,
+    /// Lanes and blocks of this teaching that the last of its characters are of.
+    looked_at: Vec<(usize, usize)>,
     settled: Option<Settled>,
 }
 
@@ -190,13 +190,21 @@ impl Rehearsal {
         !is_whole
     }
 
-    /// Blocks of two kinds of cloth that are another article's to each other, a quarter of all blocks
-    /// at least of each, counted as by [`Outlier::block`]; `None` where the cloth is of one kind.
+    /// Blocks of two kinds of cloth that are another article's to each other, in one lane and a quarter
+    /// of its blocks at least of each, counted as by [`Outlier::block`]; `None` where the cloth of each
+    /// lane is of one kind. Lanes are not held against each other: cameras differ.
     pub fn two_kinds(&self) -> Option<[Vec<usize>; 2]> {
         let characters = &self.rehearsed.characters;
         let first = characters.len() - self.looked_at.len();
-        let kinds = two_kinds(&characters[first..])?;
-        Some(kinds.map(|kind| kind.into_iter().map(|at| self.looked_at[at]).collect()))
+        let looked_at = self.looked_at.iter().zip(&characters[first..]);
+        (0..self.windows.len()).find_map(|lane| {
+            let of_lane = looked_at.clone().filter(|((of, _), _)| *of == lane);
+            let (blocks, characters): (Vec<usize>, Vec<Character>) = of_lane
+                .map(|((_, block), character)| (*block, character.clone()))
+                .unzip();
+            let kinds = two_kinds(&characters)?;
+            Some(kinds.map(|kind| kind.into_iter().map(|at| blocks[at]).collect()))
+        })
     }
 
     /// Blocks that are not like the others, and had better not be learned from.
@@ -384,7 +392,7 @@ impl Rehearsal {
         let rehearsed = &mut self.rehearsed;
         if let Some(character) = self.whitening.all.character(block) {
             rehearsed.characters.push(character);
-            self.looked_at.push(self.n_heard);
+            self.looked_at.push((lane, self.n_heard));
         }
         let (means, rows) = reference.own_means();
         rehearsed.n_blocks += 1;

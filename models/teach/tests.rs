@@ -247,3 +247,28 @@ fn what_was_taught_is_seen_by_the_memory_as_by_its_model() {
     assert_eq!(whitener.matrix, lesson.whitener.matrix);
     assert_eq!(whitener.mean, lesson.whitener.mean);
 }
+
+#[test]
+fn two_cameras_that_see_differently_are_no_two_kinds_of_cloth() {
+    let of_other_light = |number: usize| {
+        let features = block(number).patches[0].features.view().to_owned();
+        of_features(features.mapv(|value| 1.5 * value + 2.0))
+    };
+    let kinds = |lane_of_other: usize| {
+        let mut teacher = Teacher::new(N_FEATURES, REFERENCE, 0.8, 2);
+        let pass = |see: &mut dyn FnMut(usize, &Block)| {
+            for number in 0..12 {
+                see(0, &block(number));
+                see(lane_of_other, &of_other_light(number + 12));
+            }
+        };
+        pass(&mut |lane, block| teacher.learn(lane, block));
+        let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), 0.8);
+        pass(&mut |lane, block| rehearsal.rehearse(lane, block));
+        rehearsal.two_kinds()
+    };
+    assert_eq!(kinds(1), None);
+    let [one, other] = kinds(0).expect("within one lane they are two");
+    assert_eq!(one, (0..24).step_by(2).collect::<Vec<_>>());
+    assert_eq!(other, (1..24).step_by(2).collect::<Vec<_>>());
+}

@@ -53,13 +53,12 @@ pub(super) struct ShowModelArgs {
     article: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// Prints the passport as JSON; more than 16 numbers in a row are told as how many they are,
-    /// the least and the most of them.
+    /// Prints the passport as JSON.
     #[arg(long)]
     json: bool,
-    /// Prints all numbers.
+    /// With --json, tells long lists of numbers by how many they are, the least and the most.
     #[arg(long, requires = "json")]
-    all: bool,
+    short: bool,
 }
 
 impl ShowModelArgs {
@@ -225,7 +224,7 @@ fn show(args: &ShowModelArgs) -> anyhow::Result<Outcome> {
     let passport = article.passport();
     if args.json {
         let mut passport = serde_json::to_value(passport)?;
-        if !args.all {
+        if args.short {
             shorten(&mut passport);
         }
         say_json(&passport)?;

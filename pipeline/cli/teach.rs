@@ -97,8 +97,9 @@ pub(super) fn run(args: &TeachArgs, stop: &AtomicBool) -> anyhow::Result<Outcome
     }
     if taught.n_known > 0 {
         say(&format!(
-            "left out    {} frames were taught before and are left out",
-            taught.n_known
+            "left out    {} frame{} whose pixels were taught already",
+            taught.n_known,
+            if taught.n_known == 1 { "" } else { "s" }
         ))?;
     }
     if taught.n_forgotten > 0 {

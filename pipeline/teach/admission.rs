@@ -1,46 +1,51 @@
-//! Which frames of more cloth are learned from: those of the article, and each once.
+//! Which frames are learned from: each once, and of more cloth those of the article.
 //!
 //! ```text
-//! frame ─▶ known again by its pixels? ─▶ as strange as another article? ─▶ learned
+//! frame ─▶ as strange as another article? ─▶ known by its pixels? ─▶ learned
 //! ```
 //!
-//! Cloth is held against what was taught before, as it is in a roll, by the network and the whitening
-//! of the earlier model; but frame by frame, because pictures in a folder need not follow each other.
-//! A model that was taught without a likeness admits all cloth.
+//! Cloth is held against what was taught before by the network and the whitening of the earlier model;
+//! frame by frame, because pictures in a folder need not follow each other. A model that was taught
+//! without a likeness admits all cloth.
 
 use std::collections::HashSet;
 
+use models::Likeness;
 use models::teach::Whitener;
 
 use super::earlier::Earlier;
 use super::strange::{Learned, Refusal};
 use crate::judging::SeenFrame;
-use crate::wrong_article::{Acquainted, STRANGE};
+use crate::wrong_article::STRANGE;
 
-/// Holds new frames against what was taught before.
+/// Holds frames against what was taught before, and against each other.
 pub(super) struct Admission {
     known: HashSet<u64>,
-    whitener: Whitener,
-    /// One per lane; none where the earlier model has no likeness.
-    acquainted: Vec<Acquainted>,
+    /// What the article's cloth looks like, where that is known.
+    taught: Option<(Whitener, Likeness)>,
 }
 
 impl Admission {
-    /// To more of what `earlier` was taught.
-    pub(super) fn after(earlier: &Earlier) -> anyhow::Result<Self> {
-        let likeness = &earlier.passport.likeness;
+    /// To more of what `earlier` was taught, if anything was.
+    pub(super) fn after(earlier: Option<&Earlier>) -> anyhow::Result<Self> {
+        let Some(earlier) = earlier else {
+            return Ok(Self {
+                known: HashSet::new(),
+                taught: None,
+            });
+        };
+        let likeness = earlier.passport.likeness.clone();
         if likeness.is_none() {
             tracing::warn!(
                 "the earlier model does not know what its cloth looks like as a whole; another article's would not be noticed"
             );
         }
-        let lanes = earlier.passport.lanes.iter();
+        let taught = likeness.map(|likeness| Ok((earlier.memory.whitener()?, likeness)));
         Ok(Self {
             known: earlier.memory.frames().iter().copied().collect(),
-            whitener: earlier.memory.whitener()?,
-            acquainted: lanes
-                .filter_map(|_| likeness.clone().map(Acquainted::with))
-                .collect(),
+            taught: taught
+                .transpose()
+                .map_err(|error: models::ModelError| error)?,
         })
     }
 
@@ -49,9 +54,15 @@ impl Admission {
         if self.known.contains(&frame.digest) {
             return Some(Refusal::Known);
         }
-        let acquainted = self.acquainted.get_mut(frame.lane)?;
-        let character = self.whitener.character(&seen.block)?;
-        let strangeness = acquainted.strangeness(character);
-        (strangeness > STRANGE).then_some(Refusal::Other(strangeness))
+        if let Some((whitener, likeness)) = &self.taught
+            && let Some(character) = whitener.character(&seen.block)
+        {
+            let strangeness = likeness.strangeness(&character);
+            if strangeness > STRANGE {
+                return Some(Refusal::Other(strangeness));
+            }
+        }
+        self.known.insert(frame.digest);
+        None
     }
 }

@@ -152,7 +152,9 @@ impl LeftOut {
     /// Refuses more cloth for `article` of which too little can be learned from: `n_admitted`
     /// frames were admitted.
     pub(super) fn check_admitted(&self, article: &str, n_admitted: usize) -> anyhow::Result<()> {
-        let (n_known, n_other) = (self.known.len(), self.frames.len());
+        let is_other = |strange: &&StrangeFrame| strange.strange == Strange::Other;
+        let n_known = self.known.len();
+        let n_other = self.frames.values().filter(is_other).count();
         let n_new = n_other + n_admitted;
         ensure!(
             n_new > 0,
@@ -277,6 +279,6 @@ pub(super) fn of_two_kinds(kinds: [Vec<usize>; 2], learned: &[Learned]) -> Strin
         format!("{} frames ({}{more})", blocks.len(), named.join(", "))
     });
     format!(
-        "found two kinds of cloth, each another article to the other: {one} and {other}, expected one; teach each under its own name, or, if both are this article after all, one of them first and the other with --more"
+        "found two kinds of cloth, each another article to the other: {one} and {other}, expected one; teach each under its own name"
     )
 }

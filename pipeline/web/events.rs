@@ -1,7 +1,7 @@
 //! What a person is told of a roll while it grows.
 //!
 //! Each says what was found and, where there is something to do, what. It goes into the run's record
-//! and is told from there; the log has it at level info, for who watches a line.
+//! and is told from there; what a person must act on is in the log as well, for who watches a line.
 
 use calibration::Um;
 use camera::Frame;
@@ -30,11 +30,11 @@ impl Web {
             let message = format!(
                 "from {at} on this is not the cloth that was taught (found {strangeness:.1} times as strange as good cloth may be); it is not inspected: is it this article, the right side up, and at the taught scale?"
             );
-            tracing::info!(lane, "wrong article: {message}");
+            tracing::error!(lane, "wrong article: {message}");
             (EventSeverity::Error, message)
         } else {
             let message = format!("from {at} on this is the cloth that was taught again");
-            tracing::info!(lane, "{message}");
+            tracing::warn!(lane, "{message}");
             (EventSeverity::Warning, message)
         };
         Some(Event {
@@ -52,7 +52,7 @@ impl Web {
         }
         of_lane.is_told_unlike = true;
         let message = "the cloth is inspected, but is not much like what was taught: is it this article? If it is, teach it too (`teach --more`)";
-        tracing::info!(lane, "{message}");
+        tracing::warn!(lane, "{message}");
         Some(Event {
             kind: "unlike_taught",
             severity: EventSeverity::Warning,

@@ -107,36 +107,30 @@ fn two_kinds_of_cloth_half_and_half_are_refused_with_frames_of_both() {
     let Some(runtime) = onnx_runtime() else {
         return;
     };
-    let mut missed = Vec::new();
-    for (nth, weave) in Weave::ALL.into_iter().enumerate() {
-        for other in &Weave::ALL[nth + 1..] {
-            let folder = tempfile::tempdir().unwrap();
-            for (part, weave, seed) in [("a", weave, 1), ("b", *other, 2)] {
-                let cloth = wide_cloth(weave, seed, 6);
-                let half = tempfile::tempdir().unwrap();
-                write(&cloth, half.path());
-                for file in files_in(half.path()) {
-                    let name = file.file_name().unwrap().to_str().unwrap();
-                    std::fs::copy(&file, folder.path().join(format!("{part}{name}"))).unwrap();
-                }
-            }
-            let (taught, _models) = taught_on(&runtime, folder.path());
-            match taught {
-                Ok(_) => missed.push((weave, *other)),
-                Err(error) => {
-                    let said = format!("{error:#}");
-                    for frames in [
-                        "6 frames (a000.png, a001.png",
-                        "6 frames (b000.png, b001.png",
-                    ] {
-                        assert!(said.contains(frames), "{weave:?}, {other:?}: {said}");
-                    }
-                }
+    for pair in Weave::ALL.windows(2) {
+        let (weave, other) = (pair[0], pair[1]);
+        if ALIKE.contains(&(weave, other)) {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for (part, weave, seed) in [("a", weave, 1), ("b", other, 2)] {
+            let cloth = wide_cloth(weave, seed, 6);
+            let half = tempfile::tempdir().unwrap();
+            write(&cloth, half.path());
+            for file in files_in(half.path()) {
+                let name = file.file_name().unwrap().to_str().unwrap();
+                std::fs::copy(&file, folder.path().join(format!("{part}{name}"))).unwrap();
             }
         }
+        let (taught, _models) = taught_on(&runtime, folder.path());
+        let said = format!("{:#}", taught.err().unwrap());
+        for frames in [
+            "6 frames (a000.png, a001.png",
+            "6 frames (b000.png, b001.png",
+        ] {
+            assert!(said.contains(frames), "{weave:?}, {other:?}: {said}");
+        }
     }
-    missed.retain(|pair| !ALIKE.contains(pair));
-    assert!(missed.is_empty(), "{missed:?}");
 }
 
 #[test]
