@@ -252,7 +252,7 @@ fn what_was_taught_is_seen_by_the_memory_as_by_its_model() {
 fn two_cameras_that_see_differently_are_no_two_kinds_of_cloth() {
     let of_other_light = |number: usize| {
         let features = block(number).patches[0].features.view().to_owned();
-        of_features(features.mapv(|value| 1.5 * value + 2.0))
+        of_features(features.mapv(|value| 3.0 * value + 20.0))
     };
     let kinds = |lane_of_other: usize| {
         let mut teacher = Teacher::new(N_FEATURES, REFERENCE, 0.8, 2);
