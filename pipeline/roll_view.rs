@@ -301,8 +301,7 @@ impl RollView {
             let picture = image::load_from_memory(&crop.png)
                 .with_context(|| format!("the crop of flaw {id} is damaged"))?;
             flaws[index].crop = Some(picture);
-            flaws[index].place_in_crop =
-                Some(self.place_in_crop(&crop.place, &self.flaws[index].rect));
+            flaws[index].place_in_crop = self.place_in_crop(&crop.place, &self.flaws[index].rect);
         }
         Ok(RollPicture {
             title: format!(
@@ -325,8 +324,13 @@ impl RollView {
 }
 
 impl RollView {
-    /// Columns and rows of a flaw in its crop; rows are `None` where they are not known.
-    fn place_in_crop(&self, crop: &CropPlace, flaw: &Rect) -> (Range<u32>, Option<Range<u32>>) {
+    /// Columns and rows of a flaw in its crop; `None` where they are not certain: a box beside the flaw
+    /// is worse than none. Behind a measured lens columns are no straight function of pixels.
+    fn place_in_crop(
+        &self,
+        crop: &CropPlace,
+        flaw: &Rect,
+    ) -> Option<(Range<u32>, Option<Range<u32>>)> {
         // The ledger has an entry for each frame at least.
         let meets = |a: Range<i64>, b: Range<i64>| a.start < b.end && b.start < a.end;
         let holds_flaw = |cell: &&CoverageCell| {
@@ -334,20 +338,24 @@ impl RollView {
         };
         let cells = self.coverage.iter().filter(holds_flaw);
         let calibration: serde_json::Value =
-            serde_json::from_str(&self.run.calibration_json).unwrap_or_default();
+            serde_json::from_str(&self.run.calibration_json).ok()?;
+        if !calibration["profile"].is_null() {
+            return None;
+        }
         let lane = &calibration["lanes"][crop.lane as usize];
-        let um_of = |key: &str| 1e3 * lane[key].as_f64().unwrap_or(self.run.mm_per_px);
+        let um_of = |key: &str| Some(1e3 * lane[key].as_f64()?);
         let scale = PxScale {
-            across_um: um_of("mm_per_px"),
-            along_um: um_of("mm_per_line"),
-            offset_um: lane["offset_um"].as_i64().unwrap_or(0),
+            across_um: um_of("mm_per_px")?,
+            along_um: um_of("mm_per_line")?,
+            offset_um: lane["offset_um"].as_i64()?,
         };
-        place_in_crop(crop, flaw, cells.map(|cell| cell.rect.along()), &scale)
+        let place = place_in_crop(crop, flaw, cells.map(|cell| cell.rect.along()), &scale);
+        Some(place).filter(|(_, rows)| rows.is_some())
     }
 }
 
 /// The gaps of a ledger in its order, joined where they follow each other along for one reason and in
-/// one width, give or take [`WANDERS_UM`] at each side.
+/// the first one's width, give or take [`WANDERS_UM`] at each side.
 fn gap_rows(coverage: &[CoverageCell]) -> Vec<GapReport> {
     struct Row<'a> {
         along: Range<i64>,

@@ -356,7 +356,7 @@ fn an_article_s_active_model_is_shown_as_its_file_is() {
 }
 
 #[test]
-fn a_passport_s_many_numbers_are_told_in_short_unless_all_are_asked_for() {
+fn a_passport_s_many_numbers_are_told_in_short_where_that_is_asked_for() {
     let Some(mill) = Mill::taught() else {
         return;
     };

@@ -60,6 +60,12 @@ impl Earlier {
         );
         let passport = article.passport().clone();
         ensure!(
+            passport.backbone.mode == backbone.mode,
+            "found mode {} in the earlier model, expected {}: it was taught in another way; go on in its mode, or teach the article anew",
+            passport.backbone.mode,
+            backbone.mode
+        );
+        ensure!(
             passport.backbone == *backbone && passport.reference == REFERENCE,
             "found network {:?}, {} and other settings in the earlier model, expected {:?}, {}: it was taught in another way",
             passport.backbone.name,
