@@ -75,8 +75,8 @@ struct State {
     on: Option<(Order, Vec<Arc<End>>)>,
     /// The one that waits, and where it begins.
     next: Option<Begun>,
-    /// Where the roll that is on was ended, once it was.
-    ended_at: Option<Vec<i64>>,
+    /// Whether the end of the roll that is on is known.
+    is_ended: bool,
 }
 
 /// A roll that is to begin.
@@ -156,7 +156,7 @@ impl Desk {
     pub fn end(&self) -> anyhow::Result<String> {
         let mut state = self.state();
         let waited = state.next.take().map(|next| next.order.roll);
-        let ended = (state.on.as_ref()).filter(|_| state.ended_at.is_none());
+        let ended = (state.on.as_ref()).filter(|_| !state.is_ended);
         let answer = match (ended, waited) {
             (_, Some(roll)) => format!("roll {roll} is not begun"),
             (Some((on, _)), None) => format!("roll {} ends", on.roll),
@@ -193,7 +193,7 @@ impl Desk {
         let next = state.next.take()?;
         let ends: Vec<Arc<End>> = next.at.iter().map(|_| Arc::default()).collect();
         state.on = Some((next.order.clone(), ends.clone()));
-        state.ended_at = None;
+        state.is_ended = false;
         Some((next, ends))
     }
 
@@ -201,7 +201,7 @@ impl Desk {
     pub fn over(&self) {
         let mut state = self.state();
         state.on = None;
-        state.ended_at = None;
+        state.is_ended = false;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -212,12 +212,12 @@ impl Desk {
 impl State {
     fn end_at(&mut self, ticks: &[i64]) {
         if let Some((_, ends)) = &self.on
-            && self.ended_at.is_none()
+            && !self.is_ended
         {
             ends.iter()
                 .zip(ticks)
                 .for_each(|(end, tick)| end.set(*tick));
-            self.ended_at = Some(ticks.to_vec());
+            self.is_ended = true;
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, ensure};
 use calibration::FlatField;
+use camera::Description;
 use models::onnx::Runtime;
 use models::{Article, LaneColumns, Scorer};
 
@@ -136,6 +137,22 @@ pub fn check_scale(model: &Article, station: &Station) -> anyhow::Result<()> {
             passport.article
         );
     }
+    Ok(())
+}
+
+/// Refuses a camera that gives grey frames to a model that was taught on colour.
+///
+/// # Errors
+/// With the camera and the article.
+pub fn check_channels(model: &Article, camera: &Description) -> anyhow::Result<()> {
+    let passport = model.passport();
+    let wanted = camera_channels(passport.channels);
+    ensure!(
+        wanted == camera::Channels::Grey || camera.shape.channels == wanted,
+        "{} gives grey frames, expected colour: article {:?} was taught on colour",
+        camera.name,
+        passport.article
+    );
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use crate::config::{Lane, Station};
 use crate::drift::DriftWatch;
 use crate::ending::{abort, end_run};
 use crate::fitting::{
-    camera_channels, check_scale, correction_for, scales_agree, tell_unknown_columns,
+    check_channels, check_scale, correction_for, scales_agree, tell_unknown_columns,
 };
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
@@ -175,22 +175,15 @@ pub fn inspect(
 
 /// Refuses what cannot be inspected, before a run is begun.
 fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
-    let passport = inspection.model.passport();
     check_scale(inspection.model, inspection.station)?;
     let (found, expected) = (inspection.sources.len(), inspection.station.lanes.len());
     ensure!(
         found == expected,
         "found {found} sources for {expected} lanes, expected one for each lane of the station, from the left"
     );
-    let wanted = camera_channels(passport.channels);
     for (lane, opened) in inspection.sources.iter().enumerate() {
         let description = opened.source.description();
-        ensure!(
-            wanted == camera::Channels::Grey || description.shape.channels == wanted,
-            "{} gives grey frames, expected colour: article {:?} was taught on colour",
-            description.name,
-            inspection.article.as_str()
-        );
+        check_channels(inspection.model, description)?;
         tell_unknown_columns(inspection.model, lane, description.shape.width);
     }
     Ok(())

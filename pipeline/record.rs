@@ -75,6 +75,23 @@ pub enum Written<'a> {
     },
 }
 
+impl Written<'_> {
+    /// Tells the log.
+    pub fn log(&self) {
+        match self {
+            Written::Flaw(id, flaw) => tracing::info!(
+                %id,
+                class = flaw.class,
+                along_mm = flaw.rect.along().start / 1000,
+                across_mm = flaw.rect.across().start / 1000,
+                "flaw"
+            ),
+            Written::Running(running) => tracing::warn!("{running}"),
+            Written::Page { .. } => {}
+        }
+    }
+}
+
 /// How long a store that another program has locked is waited for, and how long between two tries:
 /// most waiting is the store's own, but a deadlock is refused at once.
 const BUSY_PATIENCE: Duration = Duration::from_secs(60);

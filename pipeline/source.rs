@@ -136,25 +136,34 @@ pub fn open_lane(
     lane: usize,
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<LaneSource> {
-    let lanes = &station.lanes;
     let opened = open_camera(specs, station, lane, stop)?;
-    Ok(match lanes[lane].overlapping {
-        None => opened,
-        Some(settings) => {
-            let description = opened.source.description();
-            ensure!(
-                settings.length != LengthFrom::Encoder || description.ticks == TicksFrom::Encoder,
-                "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
-                description.name
-            );
-            let source = NewCloth::new(opened.source, settings, Arc::clone(stop));
-            LaneSource {
-                has_queue: false,
-                length: Some(source.facts()),
-                source: Box::new(source),
-                counts: opened.counts,
-            }
-        }
+    new_of(opened, &station.lanes[lane], stop)
+}
+
+/// What is new in the frames of `opened`, where those of its `lane` show cloth again.
+///
+/// # Errors
+/// When its length is to come from an encoder that it does not have.
+pub fn new_of(
+    opened: LaneSource,
+    lane: &Lane,
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<LaneSource> {
+    let Some(settings) = lane.overlapping else {
+        return Ok(opened);
+    };
+    let description = opened.source.description();
+    ensure!(
+        settings.length != LengthFrom::Encoder || description.ticks == TicksFrom::Encoder,
+        "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
+        description.name
+    );
+    let source = NewCloth::new(opened.source, settings, Arc::clone(stop));
+    Ok(LaneSource {
+        length: Some(source.facts()),
+        source: Box::new(source),
+        has_queue: opened.has_queue,
+        counts: opened.counts,
     })
 }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use camera::{Captured, Pool, Source, TicksFrom};
 use models::onnx::Runtime;
 use store::{Name, Store};
@@ -27,13 +27,12 @@ use crate::channel::{Policy, channel};
 use crate::config::Station;
 use crate::delivery::Delivery;
 use crate::desk::{Begun, Desk, Order};
-use crate::fitting::{camera_channels, check_scale, scorers_of};
+use crate::fitting::{check_channels, check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
-use crate::new_cloth::NewCloth;
 use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
-use crate::source::LaneSource;
+use crate::source::new_of;
 use crate::standing::{Doing, End, Facts, RollPart, Standing, now, stand};
 
 /// Frames of a camera that wait while a roll is being begun.
@@ -217,21 +216,16 @@ fn watched(standings: &Standings<'_>, opened: &[Box<dyn Source>]) -> anyhow::Res
         standings.shelf.clone(),
         standings.station.clone(),
     );
-    let planes: Vec<_> = (opened.iter())
-        .map(|source| source.description().shape.channels)
+    let descriptions: Vec<_> = (opened.iter())
+        .map(|source| source.description().clone())
         .collect();
     // A mistyped address is told before any cloth passes.
     drop(Store::open(&store)?);
     let check = move |order: &Order| {
         let model = shelf.active(&Store::open_existing(&store)?, &order.article)?;
         check_scale(&model, &station)?;
-        let wanted = camera_channels(model.passport().channels);
-        ensure!(
-            wanted == camera::Channels::Grey || planes.iter().all(|planes| *planes == wanted),
-            "found a camera that gives grey frames, expected colour: article {:?} was taught on colour",
-            order.article.as_str()
-        );
-        Ok(())
+        let mut cameras = descriptions.iter();
+        cameras.try_for_each(|camera| check_channels(&model, camera))
     };
     Ok(Watched {
         desk: Desk::new(
@@ -303,28 +297,18 @@ fn inspect_roll(
     let sources = lanes.zip(&standings.station.lanes);
     let sources = sources.map(|(((camera, begin), end), lane)| {
         let stop = Arc::clone(standings.stop);
-        let part = RollPart::new(Arc::clone(camera), *begin, end, Arc::clone(&stop));
-        let (source, length): (Box<dyn Source>, _) = match lane.overlapping {
-            None => (Box::new(part), None),
-            Some(settings) => {
-                let source = NewCloth::new(Box::new(part), settings, stop);
-                let facts = source.facts();
-                (Box::new(source), Some(facts))
-            }
-        };
-        LaneSource {
-            source,
-            length,
-            has_queue: true,
-            counts: None,
-        }
+        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop));
+        let mut source = new_of(part.into(), lane, standings.stop)?;
+        source.has_queue = true;
+        Ok(source)
     });
+    let sources = sources.collect::<anyhow::Result<_>>()?;
     let inspection = Inspection {
         roll,
         article,
         model: &model,
         station: standings.station,
-        sources: sources.collect(),
+        sources,
         classes,
         scorers: scorers_of(&model, standings.runtime, standings.n_workers)?,
         runtime_version: standings.runtime.version().to_owned(),
@@ -333,19 +317,11 @@ fn inspect_roll(
         stop: standings.stop,
     };
     let counts = &watched.counts;
-    let mut announce = |written: Written<'_>| match written {
-        Written::Flaw(id, flaw) => {
+    let mut announce = |written: Written<'_>| {
+        if matches!(written, Written::Flaw(..)) {
             counts.n_flaws.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(
-                %id,
-                class = flaw.class,
-                along_mm = flaw.rect.along().start / 1000,
-                across_mm = flaw.rect.across().start / 1000,
-                "flaw"
-            );
         }
-        Written::Running(running) => tracing::warn!("{running}"),
-        Written::Page { .. } => {}
+        written.log();
     };
     let mut progress = || {
         counts.n_frames.fetch_add(1, Ordering::Relaxed);

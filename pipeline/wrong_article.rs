@@ -27,7 +27,7 @@ const UNLIKE: f32 = 0.45;
 
 /// Watches one lane.
 pub struct Watch {
-    likeness: Option<Acquainted>,
+    likeness: Option<Likeness>,
     is_wrong: bool,
     /// Whether the last cloth looked strange.
     is_strange: bool,
@@ -41,11 +41,6 @@ pub struct Watch {
     is_unlike: bool,
     /// How strange the last cloth was.
     last: f32,
-}
-
-/// Tells of one block after the other how strange it is.
-pub struct Acquainted {
-    likeness: Likeness,
     /// What was seen last, the newest first: together at least as many rows as taught blocks had.
     recent: VecDeque<Character>,
 }
@@ -63,7 +58,7 @@ impl Watch {
     /// A watch at the start of a roll, for the likeness in a model's passport.
     pub fn new(likeness: Option<Likeness>) -> Self {
         Self {
-            likeness: likeness.map(Acquainted::with),
+            likeness,
             is_wrong: false,
             is_strange: false,
             has_agreed: false,
@@ -72,16 +67,15 @@ impl Watch {
             has_liked: false,
             is_unlike: false,
             last: 0.0,
+            recent: VecDeque::new(),
         }
     }
 
     /// Looks at the next block, `length` long. Where it is too narrow or low to tell, it agrees
     /// with what is known.
     pub fn see(&mut self, block: &Block, length: Um) -> Verdict {
-        let strangeness = self
-            .likeness
-            .as_mut()
-            .and_then(|likeness| Some(likeness.strangeness(Character::of(block)?)));
+        let character = self.likeness.as_ref().and_then(|_| Character::of(block));
+        let strangeness = character.and_then(|character| self.strangeness(character));
         self.decide(strangeness, length)
     }
 
@@ -148,23 +142,14 @@ impl Watch {
         self.has_agreed = true;
         self.contrary = Um::ZERO;
     }
-}
-
-impl Acquainted {
-    /// Who has seen nothing but what was taught.
-    pub fn with(likeness: Likeness) -> Self {
-        Self {
-            likeness,
-            recent: VecDeque::new(),
-        }
-    }
 
     /// How strange a block is together with those just before it: low blocks tell little alone.
-    pub fn strangeness(&mut self, character: Character) -> f32 {
+    fn strangeness(&mut self, character: Character) -> Option<f32> {
+        let likeness = self.likeness.as_ref()?;
         let mut whole = character.clone();
         let mut n_needed = 0;
         for earlier in &self.recent {
-            if whole.rows() >= self.likeness.rows() {
+            if whole.rows() >= likeness.rows() {
                 break;
             }
             whole = whole.with(earlier);
@@ -172,7 +157,7 @@ impl Acquainted {
         }
         self.recent.truncate(n_needed);
         self.recent.push_front(character);
-        self.likeness.strangeness(&whole)
+        Some(likeness.strangeness(&whole))
     }
 }
 

@@ -15,7 +15,6 @@ use camera::{FlawKind, Loom, LoomSettings, PlantedFlaw, Source};
 use clap::Args;
 use models::onnx::Runtime;
 
-use super::inspect::announce;
 use super::progress::Progress;
 use super::teach::{TeachArgs, teach_and_keep};
 use super::{Outcome, Place, Sight, look, name, say, teach};
@@ -153,7 +152,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", Some(N_FRAMES));
-    let (store, run) = inspect(inspection, store, &mut announce, &mut || {
+    let (store, run) = inspect(inspection, store, &mut |written| written.log(), &mut || {
         progress.step();
     })?;
     drop(progress);

@@ -11,7 +11,6 @@ use super::progress::Progress;
 use super::{Outcome, Place, Sight, look, name, say_json};
 use crate::fitting::{check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
-use crate::record::Written;
 use crate::resume::Begin;
 use crate::roll_view::RollView;
 use crate::source::{SourceSpec, open_lanes};
@@ -81,7 +80,7 @@ pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<
         stop,
     };
     let mut progress = Progress::start("inspecting", "frames", n_frames);
-    let (store, run) = inspect(inspection, store, &mut announce, &mut || {
+    let (store, run) = inspect(inspection, store, &mut |written| written.log(), &mut || {
         progress.step();
     })?;
     drop(progress);
@@ -107,20 +106,5 @@ fn passed(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(mm) if known.contains(&mm) => Ok(mm),
         Ok(_) | Err(_) => Err(format!("found {text:?}, expected 0 to 1000000000 mm")),
-    }
-}
-
-/// Tells the log of a flaw that is in the store.
-pub(super) fn announce(written: Written<'_>) {
-    match written {
-        Written::Flaw(id, flaw) => tracing::info!(
-            %id,
-            class = flaw.class,
-            along_mm = flaw.rect.along().start / 1000,
-            across_mm = flaw.rect.across().start / 1000,
-            "flaw"
-        ),
-        Written::Running(running) => tracing::warn!("{running}"),
-        Written::Page { .. } => {}
     }
 }

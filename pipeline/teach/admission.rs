@@ -34,18 +34,18 @@ impl Admission {
                 taught: None,
             });
         };
-        let likeness = earlier.passport.likeness.clone();
-        if likeness.is_none() {
-            tracing::warn!(
-                "the earlier model does not know what its cloth looks like as a whole; another article's would not be noticed"
-            );
-        }
-        let taught = likeness.map(|likeness| Ok((earlier.memory.whitener()?, likeness)));
+        let taught = match earlier.passport.likeness.clone() {
+            Some(likeness) => Some((earlier.memory.whitener()?, likeness)),
+            None => {
+                tracing::warn!(
+                    "the earlier model does not know what its cloth looks like as a whole; another article's would not be noticed"
+                );
+                None
+            }
+        };
         Ok(Self {
             known: earlier.memory.frames().iter().copied().collect(),
-            taught: taught
-                .transpose()
-                .map_err(|error: models::ModelError| error)?,
+            taught,
         })
     }
 
