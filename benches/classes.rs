@@ -31,6 +31,7 @@ use camera::{
 use image::{ExtendedColorType, save_buffer};
 use models::onnx::Runtime;
 use models::{Article, BackboneFile, FalseAlarms, Mode};
+use selvedge::channel::Depths;
 use selvedge::classes::{Class, Descriptor, Head, Kind, class_of};
 use selvedge::config::Station;
 use selvedge::evaluate::{Evaluation, ImageFlaw, Label, evaluate};
@@ -464,6 +465,7 @@ fn inspected(
         feeds: vec![Feed::of(Box::new(loom), tiler)],
         scorers: scorers_of(article, runtime, n_cores())?,
         stop: &AtomicBool::new(false),
+        depths: Depths::default(),
     };
     let mut found = Vec::new();
     for ending in line::run(line, &mut |lane, ordered| {

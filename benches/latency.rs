@@ -86,6 +86,7 @@ fn pass(cloth: &Cloth, m_per_min: f64, runtime: &Runtime) -> anyhow::Result<Stri
         if let Written::Page {
             exposed_at: Some(exposed_at),
             is_empty: false,
+            ..
         } = written
             && let Ok(latency) = SystemTime::now().duration_since(exposed_at)
         {

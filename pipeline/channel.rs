@@ -2,8 +2,12 @@
 //!
 //! A full channel is never silent: [`Policy::Block`] waits, and says so when it has waited for
 //! seconds; [`Policy::DropAndMark`] hands the item back at once, so that live capture can turn
-//! it into a gap. Dropping the sender is the end of the stream.
+//! it into a gap. Dropping the sender is the end of the stream. [`Depths`] lets others see how full
+//! channels are.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
@@ -22,6 +26,30 @@ pub struct Tx<T> {
     name: &'static str,
     policy: Policy,
     inner: Sender<T>,
+    /// Where it leaves word of how full it is.
+    seen: Option<Arc<AtomicUsize>>,
+}
+
+/// How many items lay in channels when the last one came into each, by name. Clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct Depths(Arc<Mutex<BTreeMap<String, Arc<AtomicUsize>>>>);
+
+impl Depths {
+    /// Shows `tx` under `name`; one of the same name before it is forgotten.
+    pub fn show<T>(&self, name: String, tx: &mut Tx<T>) {
+        let seen = Arc::clone(tx.seen.get_or_insert_default());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name, seen);
+    }
+
+    /// All that are shown, by name.
+    pub fn all(&self) -> Vec<(String, usize)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let depth = |(name, seen): (&String, &Arc<AtomicUsize>)| {
+            (name.clone(), seen.load(Ordering::Relaxed))
+        };
+        known.iter().map(depth).collect()
+    }
 }
 
 /// Why an item was not taken.
@@ -44,6 +72,7 @@ pub fn channel<T>(name: &'static str, depth: usize, policy: Policy) -> (Tx<T>, R
             name,
             policy,
             inner,
+            seen: None,
         },
         receiver,
     )
@@ -55,6 +84,7 @@ impl<T> Clone for Tx<T> {
             name: self.name,
             policy: self.policy,
             inner: self.inner.clone(),
+            seen: self.seen.clone(),
         }
     }
 }
@@ -67,10 +97,20 @@ impl<T> Tx<T> {
     pub fn send(&self, item: T) -> Result<(), Refused<T>> {
         match self.policy {
             Policy::Block => self.send_waiting(item),
-            Policy::DropAndMark => self.inner.try_send(item).map_err(|error| match error {
-                TrySendError::Full(item) => Refused::Full(item),
-                TrySendError::Disconnected(item) => Refused::Gone(item),
-            }),
+            Policy::DropAndMark => {
+                let sent = self.inner.try_send(item);
+                self.note();
+                sent.map_err(|error| match error {
+                    TrySendError::Full(item) => Refused::Full(item),
+                    TrySendError::Disconnected(item) => Refused::Gone(item),
+                })
+            }
+        }
+    }
+
+    fn note(&self) {
+        if let Some(seen) = &self.seen {
+            seen.store(self.depth(), Ordering::Relaxed);
         }
     }
 
@@ -87,7 +127,10 @@ impl<T> Tx<T> {
         let since = Instant::now();
         loop {
             match self.inner.send_timeout(item, PATIENCE) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.note();
+                    return Ok(());
+                }
                 Err(SendTimeoutError::Disconnected(item)) => return Err(Refused::Gone(item)),
                 Err(SendTimeoutError::Timeout(back)) => {
                     tracing::warn!(
@@ -113,6 +156,21 @@ mod tests {
         assert_eq!(tx.send(1), Ok(()));
         assert_eq!(tx.send(2), Err(Refused::Full(2)));
         assert_eq!(tx.depth(), 1);
+    }
+
+    #[test]
+    fn whoever_looks_sees_how_full_a_channel_is() {
+        let depths = Depths::default();
+        let (mut tx, rx) = channel("frames", 2, Policy::Block);
+        depths.show("frames 1".to_owned(), &mut tx);
+        let clone = tx.clone();
+        tx.send(1).unwrap();
+        clone.send(2).unwrap();
+        assert_eq!(depths.all(), [("frames 1".to_owned(), 2)]);
+        rx.recv().unwrap();
+        rx.recv().unwrap();
+        clone.send(3).unwrap();
+        assert_eq!(depths.all(), [("frames 1".to_owned(), 1)]);
     }
 
     #[test]

@@ -28,6 +28,7 @@
 //! ```toml
 //! article = "4711"         # of rolls for which none is said
 //! loom_m_per_min = 20.0    # how fast simulated cloth runs, where a lane is from = "loom:SEED"
+//! loom_flaws_per_mpx = 0.1 # random flaws on it, per million pixels; none when left out
 //!
 //! [page]
 //! listen = "127.0.0.1:7400"
@@ -97,6 +98,8 @@ pub struct StandingSettings {
     pub article: Option<String>,
     /// How fast simulated cloth runs, in m/min.
     pub loom_m_per_min: Option<f64>,
+    /// Random flaws on simulated cloth, per million pixels.
+    pub loom_flaws_per_mpx: f64,
     /// Where the page is served; `None` for no page.
     pub listen: Option<SocketAddr>,
     /// File with what orders by HTTP must bring.
@@ -143,6 +146,9 @@ const SCALES: std::ops::RangeInclusive<f64> = 0.001..=10.0;
 
 /// Speeds of simulated cloth, in m/min: a standstill is no speed, and no machine weaves faster.
 const LOOM_SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=200.0;
+
+/// Random flaws that simulated cloth can have, per million pixels.
+const LOOM_FLAWS: std::ops::RangeInclusive<f64> = 0.0..=100.0;
 
 impl Station {
     /// A station of one lane at `mm_per_px`, both ways, from the datum on.
@@ -263,6 +269,14 @@ impl Station {
                 LOOM_SPEEDS.end()
             );
         }
+        let loom_flaws_per_mpx = raw.loom_flaws_per_mpx.unwrap_or(0.0);
+        if !LOOM_FLAWS.contains(&loom_flaws_per_mpx) {
+            bail!(
+                "found loom_flaws_per_mpx = {loom_flaws_per_mpx}, expected {} to {}",
+                LOOM_FLAWS.start(),
+                LOOM_FLAWS.end()
+            );
+        }
         if let Some(listen) = page.listen
             && !listen.ip().is_loopback()
         {
@@ -278,6 +292,7 @@ impl Station {
                 from,
                 article: raw.article,
                 loom_m_per_min: raw.loom_m_per_min,
+                loom_flaws_per_mpx,
                 listen: page.listen,
                 token_file: page.token_file,
             },
@@ -357,6 +372,7 @@ struct RawStation {
     light: Option<RawLight>,
     article: Option<String>,
     loom_m_per_min: Option<f64>,
+    loom_flaws_per_mpx: Option<f64>,
     page: Option<RawPage>,
     #[serde(default)]
     alarms: RawAlarms,

@@ -33,24 +33,39 @@ pub enum Said {
     Begin(String, Option<String>),
     /// `END`: ends the roll that is on.
     End,
+    /// `ACK;ALARM;NAME`: a person of that name has seen an alarm, by its number.
+    Seen(u64, String),
 }
 
 impl Said {
     /// What a line says; `None` for an empty one.
-    pub fn parse(line: &str) -> Option<Self> {
+    ///
+    /// # Errors
+    /// When an acknowledgement is not whole.
+    pub fn parse(line: &str) -> anyhow::Result<Option<Self>> {
         let line = line.trim();
         if line.is_empty() {
-            return None;
+            return Ok(None);
         }
         if line.eq_ignore_ascii_case("end") {
-            return Some(Said::End);
+            return Ok(Some(Said::End));
         }
-        Some(match line.split_once(';') {
+        if let Some((word, seen)) = line.split_once(';')
+            && word.trim().eq_ignore_ascii_case("ack")
+        {
+            let parsed = (seen.split_once(';')).and_then(|(id, by)| {
+                Some(Said::Seen(id.trim().parse().ok()?, by.trim().to_owned()))
+            });
+            return parsed.map(Some).with_context(|| {
+                format!("found {line:?}, expected ACK;ALARM;NAME with the alarm's number")
+            });
+        }
+        Ok(Some(match line.split_once(';') {
             Some((roll, article)) => {
                 Said::Begin(roll.trim().to_owned(), Some(article.trim().to_owned()))
             }
             None => Said::Begin(line.to_owned(), None),
-        })
+        }))
     }
 }
 
@@ -72,7 +87,7 @@ pub struct Desk {
 #[derive(Default)]
 struct State {
     /// The roll that is on, and where its lanes end.
-    on: Option<(Order, Vec<Arc<End>>)>,
+    on: Option<(Begun, Vec<Arc<End>>)>,
     /// The one that waits, and where it begins.
     next: Option<Begun>,
     /// Whether the end of the roll that is on is known.
@@ -100,17 +115,6 @@ impl Desk {
         }
     }
 
-    /// Does what was said, and answers.
-    ///
-    /// # Errors
-    /// As [`Desk::begin`] and [`Desk::end`].
-    pub fn hear(&self, said: &Said) -> anyhow::Result<String> {
-        match said {
-            Said::End => self.end(),
-            Said::Begin(roll, article) => self.begin(roll, article.as_deref()),
-        }
-    }
-
     /// Begins a roll where the cloth is now, and ends the one that is on there.
     ///
     /// # Errors
@@ -135,9 +139,9 @@ impl Desk {
         }
         if let Some((on, _)) = &state.on {
             ensure!(
-                on.roll != order.roll,
+                on.order.roll != order.roll,
                 "roll {:?} is on already",
-                on.roll.as_str()
+                on.order.roll.as_str()
             );
         }
         // Without a break in between when a roll is on; one that was ended before stays ended there.
@@ -159,7 +163,7 @@ impl Desk {
         let ended = (state.on.as_ref()).filter(|_| !state.is_ended);
         let answer = match (ended, waited) {
             (_, Some(roll)) => format!("roll {roll} is not begun"),
-            (Some((on, _)), None) => format!("roll {} ends", on.roll),
+            (Some((on, _)), None) => format!("roll {} ends", on.order.roll),
             (None, None) => bail!("found no roll that is on, expected one to end"),
         };
         state.end_at(&self.marks()?);
@@ -179,7 +183,21 @@ impl Desk {
 
     /// The roll that is on.
     pub fn on(&self) -> Option<Order> {
-        self.state().on.as_ref().map(|(order, _)| order.clone())
+        self.state()
+            .on
+            .as_ref()
+            .map(|(begun, _)| begun.order.clone())
+    }
+
+    /// Where the roll that is on began, in each camera's ticks.
+    pub fn began_at(&self) -> Option<Vec<i64>> {
+        self.state().on.as_ref().map(|(begun, _)| begun.at.clone())
+    }
+
+    /// Whether a roll is on or waits.
+    pub fn is_busy(&self) -> bool {
+        let state = self.state();
+        state.on.is_some() || state.next.is_some()
     }
 
     /// The next roll, if one is ordered within `wait`; it is on from then until [`Desk::over`]. Each of
@@ -192,7 +210,7 @@ impl Desk {
         }
         let next = state.next.take()?;
         let ends: Vec<Arc<End>> = next.at.iter().map(|_| Arc::default()).collect();
-        state.on = Some((next.order.clone(), ends.clone()));
+        state.on = Some((next.clone(), ends.clone()));
         state.is_ended = false;
         Some((next, ends))
     }
@@ -240,10 +258,19 @@ mod tests {
         let begin = |roll: &str, article: Option<&str>| {
             Some(Said::Begin(roll.to_owned(), article.map(str::to_owned)))
         };
-        assert_eq!(Said::parse("  \r\n"), None);
-        assert_eq!(Said::parse("END\r\n"), Some(Said::End));
-        assert_eq!(Said::parse("R-1\n"), begin("R-1", None));
-        assert_eq!(Said::parse("R-1; 4711"), begin("R-1", Some("4711")));
+        let parse = |line: &str| Said::parse(line).unwrap();
+        assert_eq!(parse("  \r\n"), None);
+        assert_eq!(parse("END\r\n"), Some(Said::End));
+        assert_eq!(parse("R-1\n"), begin("R-1", None));
+        assert_eq!(parse("R-1; 4711"), begin("R-1", Some("4711")));
+        assert_eq!(
+            parse("ack; 3; Ayla"),
+            Some(Said::Seen(3, "Ayla".to_owned()))
+        );
+        for wrong in ["ACK;Ayla", "ACK;three;Ayla", "ACK;-1;Ayla"] {
+            let error = Said::parse(wrong).unwrap_err().to_string();
+            assert!(error.contains("expected ACK;ALARM;NAME"), "{error}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use camera::Ending;
 use models::{Article, CELL_PX, Judge, ScoreMap, Scorer, UNUSUAL};
 use serde::Serialize;
 
+use crate::channel::Depths;
 use crate::classes::{Descriptor, Head, Kind, PixelPlace, measure};
 use crate::config::{Lane, Station};
 use crate::fitting::correction_for;
@@ -277,6 +278,7 @@ pub(crate) fn look_at_images(
         feeds: vec![Feed::of(source, Tiler::new(LANE, correction))],
         scorers,
         stop,
+        depths: Depths::default(),
     };
     let endings = line::run(line, &mut |_, ordered| match ordered {
         Ordered::Frame(seen) => {

@@ -4,11 +4,11 @@
 
 use anyhow::{Context, ensure};
 use calibration::FlatField;
-use camera::Description;
+use camera::{Description, TicksFrom};
 use models::onnx::Runtime;
 use models::{Article, LaneColumns, Scorer};
 
-use crate::config::Station;
+use crate::config::{Lane, Station};
 use crate::tiles::{Correction, Joints};
 
 /// Difference between taught and given scale that a model bears.
@@ -116,6 +116,28 @@ pub fn scales_agree(one: [f64; 2], other: [f64; 2]) -> bool {
     one.into_iter()
         .zip(other)
         .all(|(one, other)| (one / other - 1.0).abs() <= SCALE_TOLERANCE)
+}
+
+/// Cloth per tick: of the encoder, where one counts and was measured, else of a line. Recorded
+/// pictures have none: their lines are numbered anew.
+///
+/// # Errors
+/// When a line of the encoder's measure is not one of the lane's.
+pub fn um_per_tick(lane: &Lane, description: &Description) -> anyhow::Result<f64> {
+    let nominal = lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
+    let is_counted = description.ticks == TicksFrom::Encoder;
+    let Some(mm_per_tick) = lane.mm_per_tick.filter(|_| is_counted) else {
+        return Ok(nominal);
+    };
+    let measured = mm_per_tick * 1e3;
+    ensure!(
+        scales_agree([measured, 1.0], [nominal, 1.0]),
+        "found {} mm per line of {}, expected {} as the encoder was measured: calibrate scale or encoder again",
+        lane.mm_per_line,
+        description.name,
+        mm_per_tick * description.ticks_per_line as f64
+    );
+    Ok(measured)
 }
 
 /// Refuses a scale that is not the taught one.

@@ -12,17 +12,17 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::{Description, Source, TicksFrom};
+use camera::Source;
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
-use crate::channel::{Policy, Tx};
+use crate::channel::{Depths, Policy, Tx};
 use crate::classes::KeptHead;
 use crate::config::{Lane, Station};
 use crate::drift::DriftWatch;
 use crate::ending::{abort, end_run};
 use crate::fitting::{
-    check_channels, check_scale, correction_for, scales_agree, tell_unknown_columns,
+    check_channels, check_scale, correction_for, tell_unknown_columns, um_per_tick,
 };
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
@@ -59,10 +59,12 @@ pub struct Inspection<'a> {
     pub begin: Begin,
     /// Ends the roll when set.
     pub stop: &'a AtomicBool,
+    /// Shows how full the line's channels are.
+    pub depths: Depths,
 }
 
-/// Inspects one roll. `announce` hears of every flaw that is in the store, on the recorder's
-/// thread; `progress` is called for every frame that has been dealt with.
+/// Inspects one roll. `announce` hears of the run when it is in the store, then of every flaw, on the
+/// recorder's thread; `progress` is called for every frame that has been dealt with.
 ///
 /// # Errors
 /// What ended the line before the roll's end; the run is in the store as aborted then.
@@ -78,8 +80,10 @@ pub fn inspect(
         model,
         station,
         stop,
+        ref depths,
         ..
     } = inspection;
+    let depths = depths.clone();
     let starts = places.iter().zip(&station.lanes).enumerate();
     let mut web = Web::new(
         starts
@@ -145,8 +149,10 @@ pub fn inspect(
         feeds: feeds.collect(),
         scorers: inspection.scorers,
         stop,
+        depths: depths.clone(),
     };
-    let recorded = line::recorded(&mut store, run, announce, |pages| {
+    announce(Written::Began(run));
+    let recorded = line::recorded((&mut store, run), &depths, announce, |pages| {
         send(pages, std::mem::take(&mut first))?;
         let ran = line::run(line, &mut |lane, ordered| {
             let is_end = matches!(ordered, Ordered::Ended);
@@ -205,25 +211,6 @@ fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     LanePlace::of_lanes(&geometries)
-}
-
-/// Cloth per tick: of the encoder, where one counts and was measured, else of a line. Recorded
-/// pictures have none: their lines are numbered anew.
-fn um_per_tick(lane: &Lane, description: &Description) -> anyhow::Result<f64> {
-    let nominal = lane.mm_per_line * 1e3 / description.ticks_per_line as f64;
-    let is_counted = description.ticks == TicksFrom::Encoder;
-    let Some(mm_per_tick) = lane.mm_per_tick.filter(|_| is_counted) else {
-        return Ok(nominal);
-    };
-    let measured = mm_per_tick * 1e3;
-    ensure!(
-        scales_agree([measured, 1.0], [nominal, 1.0]),
-        "found {} mm per line of {}, expected {} as the encoder was measured: calibrate scale or encoder again",
-        lane.mm_per_line,
-        description.name,
-        mm_per_tick * description.ticks_per_line as f64
-    );
-    Ok(measured)
 }
 
 /// Everything that a result depends on, for the run's record.

@@ -68,6 +68,14 @@ pub mod alarms;
 
 pub mod outputs;
 
+pub mod meters;
+
+pub mod pulse;
+
+pub mod ribbon;
+
+pub mod watched;
+
 pub mod shelf;
 
 pub mod fitting;

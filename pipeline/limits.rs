@@ -26,6 +26,7 @@ use models::{Article, CELL_PX, DetectionLimit, Limits, ScoreMap, Scorer};
 use self::draw::{KINDS, Mark, Scale};
 use self::fit::{Trial, fit};
 use self::planting::{Plan, Planted};
+use crate::channel::Depths;
 use crate::config::Lane;
 use crate::judging::{Ordered, SeenFrame};
 use crate::line::{self, Feed, Line};
@@ -123,6 +124,7 @@ fn pass(
         feeds: vec![Feed::of(Box::new(source), tiler)],
         scorers: (measuring.scorers)()?,
         stop: measuring.stop,
+        depths: Depths::default(),
     };
     let endings = line::run(line, &mut |_, ordered| {
         if let Ordered::Frame(seen) = ordered {

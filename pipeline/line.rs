@@ -25,7 +25,7 @@ use crossbeam::channel::{Receiver, bounded};
 use models::Scorer;
 use store::{RunId, Store};
 
-use crate::channel::{Policy, Tx, channel};
+use crate::channel::{Depths, Policy, Tx, channel};
 use crate::delivery::Delivery;
 use crate::inference::{Scored, score_tiles};
 use crate::judging::{Gather, Ordered};
@@ -48,6 +48,8 @@ pub struct Line<'a> {
     pub scorers: Vec<Box<dyn Scorer>>,
     /// Ends the line cleanly when set.
     pub stop: &'a AtomicBool,
+    /// Shows how full its channels are.
+    pub depths: Depths,
 }
 
 /// What comes from one lane.
@@ -103,13 +105,16 @@ pub fn run(
         feeds,
         scorers,
         stop,
+        depths,
     } = line;
     let n_workers = scorers.len().max(1);
     // One per item of a lane between its tiler and the consumer: what `reorder` holds back is
     // bounded.
     let n_tickets = 4 * n_workers + 4;
-    let (work, work_rx) = channel("work", n_workers, Policy::Block);
-    let (scored, scored_rx) = channel("scored", n_workers, Policy::Block);
+    let (mut work, work_rx) = channel("work", n_workers, Policy::Block);
+    depths.show("work".to_owned(), &mut work);
+    let (mut scored, scored_rx) = channel("scored", n_workers, Policy::Block);
+    depths.show("scored".to_owned(), &mut scored);
 
     std::thread::scope(|scope| {
         let mut lanes = Vec::new();
@@ -126,7 +131,8 @@ pub fn run(
             // A frame is at least two items, so the pool never runs dry before the tickets do.
             let n_buffers = FRAMES_HELD + FRAMES_DEPTH + n_tickets / 2;
             let pool = Pool::new(n_buffers, description.shape.n_bytes());
-            let (frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
+            let (mut frames, frames_rx) = channel("frames", FRAMES_DEPTH, policy);
+            depths.show(format!("frames {}", lane + 1), &mut frames);
             let (tickets, returned) = bounded::<()>(n_tickets);
             pools.push(pool.clone());
             lanes.push(LaneOrder::new(returned, um_per_tick, !description.live));
@@ -185,12 +191,13 @@ pub fn run(
 /// # Errors
 /// The recorder's, if it failed, because `body` then only saw that it was gone; else `body`'s.
 pub fn recorded<T>(
-    store: &mut Store,
-    run: RunId,
+    (store, run): (&mut Store, RunId),
+    depths: &Depths,
     announce: &mut (dyn FnMut(Written<'_>) + Send),
     body: impl FnOnce(&Tx<Page>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let (pages, pages_rx) = channel("pages", PAGES_DEPTH, Policy::Block);
+    let (mut pages, pages_rx) = channel("pages", PAGES_DEPTH, Policy::Block);
+    depths.show("pages".to_owned(), &mut pages);
     std::thread::scope(|scope| {
         let recording = spawn(scope, "record".into(), move || {
             record(store, run, &pages_rx, announce)

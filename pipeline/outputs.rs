@@ -63,6 +63,8 @@ pub struct RollAbout {
     pub article: String,
     /// The run's id.
     pub run: String,
+    /// Where it begins, on the scale of [`Outputs::reached`].
+    pub origin: Um,
 }
 
 /// What a receiver did not get, told when the outputs end.
@@ -177,7 +179,8 @@ impl Outputs {
         self.receivers.pulse(Instant::now());
     }
 
-    /// The cloth has come to `position` at the camera's line, by the encoder.
+    /// The cloth has come to `position` at the camera's line, on a scale that does not begin anew with
+    /// each roll.
     pub fn reached(&self, position: Um) {
         self.receivers.reached(position, Instant::now());
     }
@@ -193,7 +196,8 @@ impl Outputs {
     }
 
     /// Gives receivers two seconds for what waits, ends their threads, and says what was lost.
-    pub fn finish(mut self) -> Vec<Undelivered> {
+    /// What is told later is not delivered.
+    pub fn finish(&self) -> Vec<Undelivered> {
         self.receivers.finish()
     }
 
@@ -225,14 +229,16 @@ impl Told {
     /// Where along the cloth is marked for an event: where a flaw begins. One that runs is longer
     /// than the way to the marker when it is whole, so it is marked every time that it is told of.
     fn mark_for(&self, event: &Event) -> Option<Um> {
-        match event {
+        let along = match event {
             Event::Flaw(flaw) => {
                 let was_told = self.alarms.is_told_running(flaw.rect.along.length());
                 (!was_told).then(|| flaw.rect.along.start())
             }
             Event::Running(running) => Some(running.along.end()),
             Event::RollBegan(_) | Event::RollEnded { .. } => None,
-        }
+        };
+        let origin = self.roll.as_ref().map_or(Um::ZERO, |roll| roll.origin);
+        along.map(|along| origin + along)
     }
 }
 

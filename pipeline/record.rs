@@ -61,6 +61,8 @@ pub struct Event {
 /// What is on the disk now, in the order of the pages.
 #[derive(Debug)]
 pub enum Written<'a> {
+    /// The run, and nothing of it yet.
+    Began(RunId),
     /// A flaw.
     Flaw(FlawId, &'a NewFlaw),
     /// A flaw that runs, before it is whole; itself it is not on the disk yet.
@@ -69,6 +71,8 @@ pub enum Written<'a> {
     Page {
         /// When its frame was exposed, if that is known.
         exposed_at: Option<SystemTime>,
+        /// What it added to the ledger.
+        coverage: &'a [CoverageCell],
         /// Whether there was nothing in it to write: its frame was held back with a flaw that is
         /// still running.
         is_empty: bool,
@@ -87,7 +91,7 @@ impl Written<'_> {
                 "flaw"
             ),
             Written::Running(running) => tracing::warn!("{running}"),
-            Written::Page { .. } => {}
+            Written::Began(_) | Written::Page { .. } => {}
         }
     }
 }
@@ -118,7 +122,8 @@ pub fn record(
         for mut page in std::iter::once(first).chain(rest) {
             let (exposed_at, is_empty) = (page.exposed_at, page.is_empty());
             let running = std::mem::take(&mut page.running);
-            written.push((page.flaws.len(), running, exposed_at, is_empty));
+            let n = (page.coverage.len(), page.flaws.len());
+            written.push((n, running, exposed_at, is_empty));
             add(&mut batch, page)?;
         }
         // A disk that does not say how full it is says so when it is written to.
@@ -134,15 +139,19 @@ pub fn record(
             .context("what was found could not be written to the store")?
         };
         let mut flaws = ids.into_iter().zip(&batch.flaws);
-        for (n_flaws, running, exposed_at, is_empty) in written {
+        let mut coverage = &batch.coverage[..];
+        for ((n_coverage, n_flaws), running, exposed_at, is_empty) in written {
             for (id, flaw) in flaws.by_ref().take(n_flaws) {
                 announce(Written::Flaw(id, flaw));
             }
             for running in running {
                 announce(Written::Running(running));
             }
+            let (of_page, rest) = coverage.split_at(n_coverage);
+            coverage = rest;
             announce(Written::Page {
                 exposed_at,
+                coverage: of_page,
                 is_empty,
             });
         }

@@ -202,10 +202,11 @@ pub fn open_camera(
 ///
 /// # Errors
 /// When the lanes are not what a loom can weave for.
-pub fn endless_loom(seed: u64, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
+pub fn endless_loom(seed: u64, station: &Station, lane: usize) -> anyhow::Result<Loom> {
     let mut settings = LoomSettings::new(seed);
     settings.n_frames = None;
-    loom_lane(settings, lanes, lane)
+    settings.flaws_per_megapixel = station.standing.loom_flaws_per_mpx;
+    loom_lane(settings, &station.lanes, lane)
 }
 
 /// `source` with its columns made equally bright, where that of `lane` was measured.
@@ -224,7 +225,10 @@ pub fn evened(
 }
 
 /// One lane of a web that is as wide as all lanes together.
-fn loom_lane(mut settings: LoomSettings, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
+///
+/// # Errors
+/// When the lanes are not what a loom can weave for.
+pub fn loom_lane(mut settings: LoomSettings, lanes: &[Lane], lane: usize) -> anyhow::Result<Loom> {
     let lane_px = settings.width;
     let views = lanes.iter().enumerate().map(|(nth, lane)| LaneView {
         first_column: (mm_from_um(lane.offset - lanes[0].offset) / lane.mm_per_px).round() as u32,

@@ -13,27 +13,29 @@
 //! and nothing waits; a roll that is on is then cut off, and can be gone on with.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use camera::{Captured, Pool, Source, TicksFrom};
+use camera::{Captured, Description, Pool, Source, TicksFrom};
 use models::onnx::Runtime;
 use store::{Name, Store};
 
 use crate::channel::{Policy, channel};
-use crate::config::Station;
+use crate::config::{Lane, Station};
 use crate::delivery::Delivery;
 use crate::desk::{Begun, Desk, Order};
-use crate::fitting::{check_channels, check_scale, scorers_of};
+use crate::fitting::{check_channels, check_scale, scorers_of, um_per_tick};
 use crate::inspect::{Inspection, inspect};
+use crate::outputs::Outputs;
 use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{Doing, End, Facts, RollPart, Standing, now, stand};
+use crate::standing::{End, Facts, RollPart, Standing, now, stand};
+use crate::watched::Watched;
 
 /// Frames of a camera that wait while a roll is being begun.
 const QUEUE: usize = 32;
@@ -62,63 +64,6 @@ pub struct Standings<'a> {
     pub stop: &'a Arc<AtomicBool>,
 }
 
-/// What a station does, for whoever looks from outside.
-pub struct Watched {
-    /// Takes orders.
-    pub desk: Desk,
-    /// One per lane, from the left.
-    pub cameras: Vec<Arc<Facts>>,
-    /// Since when it stands.
-    pub since: Instant,
-    counts: Counts,
-    /// What became of the last roll, in words.
-    last_roll: Mutex<Option<String>>,
-}
-
-#[derive(Default)]
-struct Counts {
-    n_rolls: AtomicU64,
-    n_failed: AtomicU64,
-    n_flaws: AtomicU64,
-    n_frames: AtomicU64,
-}
-
-impl Watched {
-    /// Rolls that came to their end.
-    pub fn n_rolls(&self) -> u64 {
-        self.counts.n_rolls.load(Ordering::Relaxed)
-    }
-
-    /// Rolls that failed or were cut off.
-    pub fn n_failed(&self) -> u64 {
-        self.counts.n_failed.load(Ordering::Relaxed)
-    }
-
-    /// Flaws that were written, over all rolls.
-    pub fn n_flaws(&self) -> u64 {
-        self.counts.n_flaws.load(Ordering::Relaxed)
-    }
-
-    /// Frames that were dealt with, over all rolls; lost ones too.
-    pub fn n_frames(&self) -> u64 {
-        self.counts.n_frames.load(Ordering::Relaxed)
-    }
-
-    /// What became of the last roll, in words.
-    pub fn last_roll(&self) -> Option<String> {
-        let last = self.last_roll.lock();
-        last.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, told: String) {
-        let mut last = self
-            .last_roll
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *last = Some(told);
-    }
-}
-
 /// What else runs while the station stands, each on a thread of its own with this name; each ends soon
 /// after the station's `stop` is set.
 pub type Beside<'a> = (
@@ -143,7 +88,10 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
         let mut cameras = Vec::new();
         for (lane, source) in opened.into_iter().enumerate() {
             let description = source.description().clone();
-            let (frames, frames_rx) = channel("camera", QUEUE, Policy::DropAndMark);
+            let (mut frames, frames_rx) = channel("camera", QUEUE, Policy::DropAndMark);
+            watched
+                .depths
+                .show(format!("camera {}", lane + 1), &mut frames);
             let pool = Pool::new(QUEUE + HELD, description.shape.n_bytes());
             pools.push(pool.clone());
             let facts = Arc::clone(&watched.cameras[lane]);
@@ -155,11 +103,14 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
                 can_cut,
             ))));
             let (open, stop) = (standings.open, &**standings.stop);
+            let watching = Arc::clone(&watched);
             let body = move || {
                 let mut delivery = Delivery::new(frames);
                 let mut reopen = || open(lane);
-                let deliver =
-                    |captured: Captured| -> ControlFlow<()> { delivery.deliver(captured) };
+                let deliver = |captured: Captured| -> ControlFlow<()> {
+                    watching.reached(lane, captured.ticks().end);
+                    delivery.deliver(captured)
+                };
                 let camera = lane as u16;
                 stand(camera, source, &mut reopen, (&pool, stop), &facts, deliver);
                 delivery.finish(lane, None);
@@ -172,7 +123,11 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
                     .context("a thread cannot start")?,
             );
         }
-        for (name, body) in beside {
+        let watch: Beside<'_> = (
+            "watch",
+            Box::new(|watched| watched.watch(standings.store, standings.stop)),
+        );
+        for (name, body) in beside.into_iter().chain([watch]) {
             let watched = Arc::clone(&watched);
             let named = Builder::new().name(name.to_owned());
             let body = move || {
@@ -203,6 +158,7 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
             let joined = joined.unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")));
             ended = ended.and(joined);
         }
+        watched.finish();
         ended
     })
 }
@@ -219,6 +175,8 @@ fn watched(standings: &Standings<'_>, opened: &[Box<dyn Source>]) -> anyhow::Res
     let descriptions: Vec<_> = (opened.iter())
         .map(|source| source.description().clone())
         .collect();
+    let um_per_tick = positions(&standings.station.lanes, &descriptions)?;
+    let outputs = Outputs::start(standings.station)?;
     // A mistyped address is told before any cloth passes.
     drop(Store::open(&store)?);
     let check = move |order: &Order| {
@@ -227,17 +185,34 @@ fn watched(standings: &Standings<'_>, opened: &[Box<dyn Source>]) -> anyhow::Res
         let mut cameras = descriptions.iter();
         cameras.try_for_each(|camera| check_channels(&model, camera))
     };
-    Ok(Watched {
-        desk: Desk::new(
-            standings.usual_article.clone(),
-            Box::new(check),
-            Box::new(move || now(&by_ticks)),
-        ),
-        cameras,
-        since: Instant::now(),
-        counts: Counts::default(),
-        last_roll: Mutex::default(),
-    })
+    let desk = Desk::new(
+        standings.usual_article.clone(),
+        Box::new(check),
+        Box::new(move || now(&by_ticks)),
+    );
+    Ok(Watched::new(desk, cameras, um_per_tick, outputs))
+}
+
+/// Cloth per tick, µm, of the cameras whose ticks say where the cloth is: those with the encoder, or
+/// the first where there is none.
+///
+/// # Errors
+/// When a marker is to be told by frames that show cloth again.
+fn positions(lanes: &[Lane], cameras: &[Description]) -> anyhow::Result<Vec<Option<f64>>> {
+    let has_encoder = |camera: &Description| camera.ticks == TicksFrom::Encoder;
+    let is_any = cameras.iter().any(has_encoder);
+    let of_lane = |(nth, (lane, camera)): (usize, (&Lane, &Description))| {
+        let counts = if is_any {
+            has_encoder(camera)
+        } else {
+            nth == 0
+        };
+        (counts && lane.overlapping.is_none())
+            .then(|| um_per_tick(lane, camera))
+            .transpose()
+    };
+    let both = lanes.iter().zip(cameras).enumerate();
+    both.map(of_lane).collect()
 }
 
 /// Inspects what is ordered, until the station is to end.
@@ -247,6 +222,7 @@ fn roll_after_roll(
     cameras: &[Arc<Mutex<Standing>>],
 ) -> anyhow::Result<()> {
     while !standings.stop.load(Ordering::Relaxed) {
+        watched.turns();
         let Some((begun, ends)) = watched.desk.take(LOOK) else {
             let still = cameras.iter().filter(|camera| {
                 let mut camera = camera.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,21 +234,9 @@ fn roll_after_roll(
             }
             continue;
         };
-        let roll = begun.order.roll.clone();
-        let told = match inspect_roll(standings, watched, cameras, begun, ends) {
-            Ok(()) => {
-                watched.counts.n_rolls.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(%roll, "the roll is done");
-                format!("roll {roll}: done")
-            }
-            Err(error) => {
-                watched.counts.n_failed.fetch_add(1, Ordering::Relaxed);
-                let error = format!("{error:#}");
-                tracing::error!(%roll, error, "the roll was cut off");
-                format!("roll {roll}: {error}")
-            }
-        };
-        watched.note(told);
+        let order = begun.order.clone();
+        let ended = inspect_roll(standings, watched, cameras, begun, ends);
+        watched.ended(&order, &ended);
         watched.desk.over();
     }
     Ok(())
@@ -285,10 +249,8 @@ fn inspect_roll(
     begun: Begun,
     ends: Vec<Arc<End>>,
 ) -> anyhow::Result<()> {
-    let Begun {
-        order: Order { roll, article },
-        at,
-    } = begun;
+    let Begun { order, at } = begun;
+    let Order { roll, article } = order.clone();
     tracing::info!(%roll, %article, "the roll begins");
     let store = Store::open(standings.store)?;
     let model = standings.shelf.active(&store, &article)?;
@@ -315,53 +277,13 @@ fn inspect_roll(
         device: standings.runtime.device().to_owned(),
         begin: Begin::New,
         stop: standings.stop,
+        depths: watched.depths.clone(),
     };
-    let counts = &watched.counts;
     let mut announce = |written: Written<'_>| {
-        if matches!(written, Written::Flaw(..)) {
-            counts.n_flaws.fetch_add(1, Ordering::Relaxed);
-        }
+        watched.hear(&order, &at, &written);
         written.log();
     };
-    let mut progress = || {
-        counts.n_frames.fetch_add(1, Ordering::Relaxed);
-    };
+    let mut progress = || watched.dealt();
     inspect(inspection, store, &mut announce, &mut progress)?;
     Ok(())
-}
-
-/// How a station is, by what its cameras do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Every camera exposes.
-    Good,
-    /// Some do not, and which, in words.
-    Bad(Vec<String>),
-}
-
-/// Longest silence of a camera that is well.
-pub const SILENCE: Duration = Duration::from_secs(1);
-
-impl Watched {
-    /// How the station is. A camera that only waits for the web to move is silent too: then this says
-    /// so.
-    pub fn health(&self) -> Health {
-        let cameras = self.cameras.iter().zip(1..);
-        let bad = cameras.filter_map(|(facts, nth)| match facts.doing() {
-            Doing::Exposing(since) if since <= SILENCE => None,
-            Doing::Exposing(since) => Some(format!(
-                "camera {nth}: silent for {:.1} s",
-                since.as_secs_f64()
-            )),
-            Doing::Waiting => Some(format!("camera {nth}: nothing has come yet")),
-            Doing::Gone(why) => Some(format!("camera {nth}: gone: {why}")),
-            Doing::Ended => Some(format!("camera {nth}: came to its end")),
-        });
-        let bad: Vec<String> = bad.collect();
-        if bad.is_empty() {
-            Health::Good
-        } else {
-            Health::Bad(bad)
-        }
-    }
 }

@@ -36,6 +36,7 @@ use models::{
 };
 use ndarray::{Array2, Array3};
 
+use crate::channel::Depths;
 use crate::config::{Lane, Station};
 use crate::fitting::{check_light, model_channels, scales_agree, scorers_of};
 use crate::judging::{Ordered, SeenFrame};
@@ -492,6 +493,7 @@ fn pass(
             feeds: vec![Feed::of(source, Tiler::new(0, lane.correction.clone()))],
             scorers,
             stop: teaching.stop,
+            depths: Depths::default(),
         };
         let endings = line::run(line, &mut |_, ordered| {
             if matches!(ordered, Ordered::Ended) {

@@ -5,12 +5,13 @@
 //! ```
 //!
 //! The station is behind [`Live`]: everything it gives is a copy, so a page that is slow, stuck or
-//! flooded with requests never makes the line wait. Orders (to begin and to end a roll) need the
-//! station's token; whoever has none can look. No asset comes from another host. This crate knows no
+//! flooded with requests never makes the line wait. Orders (to begin and to end a roll, to acknowledge
+//! an alarm) need the station's token; whoever has none can look. No asset comes from another host. This crate knows no
 //! model and makes no thread; [`serve`] runs on the caller's.
 
 mod metrics;
 mod page;
+mod ribbon;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -47,6 +48,15 @@ pub trait Live: Send + Sync + 'static {
     /// # Errors
     /// Why not, in words for a person.
     fn end(&self) -> Result<String, String>;
+
+    /// A person has seen an alarm.
+    ///
+    /// # Errors
+    /// Why not, in words for a person.
+    fn acknowledge(&self, seen: &Acknowledgement) -> Result<String, String>;
+
+    /// Flaws and gaps of the roll that is on, or of the last one.
+    fn ribbon(&self) -> Ribbon;
 }
 
 /// What begins a roll.
@@ -57,6 +67,44 @@ pub struct Order {
     pub roll: String,
     /// Its article; the station's usual one when left out.
     pub article: Option<String>,
+}
+
+/// Who has seen which alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// The alarm's number.
+    pub id: u64,
+    /// The person.
+    pub by: String,
+}
+
+/// A roll as a strip: what lies where, in mm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Ribbon {
+    /// How far along it goes.
+    pub length_mm: f64,
+    /// From where to where across.
+    pub across_mm: [f64; 2],
+    /// Where along it is whole from: of very many flaws and gaps only the latest are shown.
+    pub from_mm: f64,
+    /// Cloth that was not looked at.
+    pub gaps: Vec<Strip>,
+    /// Flaws.
+    pub flaws: Vec<Strip>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Strip {
+    /// From where to where along.
+    pub along_mm: [f64; 2],
+    /// From where to where across.
+    pub across_mm: [f64; 2],
+    /// The reason of a gap, or the class of a flaw.
+    pub what: String,
+    /// The severity of a flaw.
+    pub severity: Option<String>,
 }
 
 /// A station at one moment.
@@ -74,6 +122,8 @@ pub struct Snapshot {
     pub last_roll: Option<String>,
     /// One per camera, from the left.
     pub cameras: Vec<Camera>,
+    /// Alarms that wait for a person, in the order of raising.
+    pub alarms: Vec<Alarm>,
     /// What is wrong, in words; nothing when all is well.
     pub wrong: Vec<String>,
     /// Rolls that came to their end.
@@ -86,6 +136,40 @@ pub struct Snapshot {
     pub n_frames: u64,
     /// Bytes that are free for the store; `None` where nobody can tell.
     pub free_bytes: Option<u64>,
+    /// Whether the line deals with what comes.
+    pub lives: bool,
+    /// How many items lay in each of the line's queues when the last one came, by name.
+    pub queues: Vec<(String, usize)>,
+    /// From a frame's exposure until all of it is in the store.
+    pub latency: Latency,
+}
+
+/// An alarm that waits for a person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Alarm {
+    /// Its number.
+    pub id: u64,
+    /// What for, in one word.
+    pub cause: &'static str,
+    /// For people.
+    pub message: String,
+    /// When it was raised, microseconds since 1970 UTC.
+    pub raised_at_us: i64,
+    /// How often it was called for.
+    pub n_times: u64,
+    /// Whether it asks the machine to stop.
+    pub stops: bool,
+}
+
+/// How often times of which length came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Upper ends of the bins, in milliseconds.
+    pub bin_ends_ms: Vec<u64>,
+    /// How many came of each; one more than ends, for what is longer.
+    pub counts: Vec<u64>,
+    /// All of them together, in seconds.
+    pub sum_s: f64,
 }
 
 /// The roll that is on.
@@ -112,6 +196,10 @@ pub struct Camera {
     pub n_lost: u64,
     /// How often it failed.
     pub n_failures: u64,
+    /// Mean level of the cloth, of 255; `None` before it is known.
+    pub light: Option<f64>,
+    /// Sharpness of the cloth, to be compared with itself; `None` before it is known.
+    pub focus: Option<f64>,
 }
 
 /// What an order must bring along.
@@ -170,11 +258,13 @@ pub fn app(live: Arc<dyn Live>, token: Option<Token>) -> Router {
         .route("/page.js", get(script))
         .route("/page.css", get(style))
         .route("/live.json", get(live_json))
+        .route("/ribbon.svg", get(ribbon_svg))
         .route("/cameras/{file}", get(picture))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/rolls/begin", post(begin))
         .route("/rolls/end", post(end))
+        .route("/alarms/acknowledge", post(acknowledge))
         .layer(middleware::from_fn(with_headers))
         .with_state(Shown { live, token })
 }
@@ -203,7 +293,12 @@ pub fn serve(listener: TcpListener, app: Router, stop: &AtomicBool) -> std::io::
 }
 
 async fn page(State(shown): State<Shown>) -> Html<String> {
-    Html(page::of(&shown.live.snapshot()))
+    Html(page::of(&shown.live.snapshot(), &shown.live.ribbon()))
+}
+
+async fn ribbon_svg(State(shown): State<Shown>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "image/svg+xml")];
+    (kind, ribbon::svg(&shown.live.ribbon()))
 }
 
 async fn script() -> impl IntoResponse {
@@ -260,12 +355,24 @@ async fn begin(
     if let Some(refused) = shown.refusal(&headers) {
         return refused;
     }
-    match serde_json::from_slice::<Order>(&body) {
-        Ok(order) => answer(shown.live.begin(&order)),
-        Err(error) => answer(Err(format!(
-            "found an order that cannot be read ({error}), expected {{\"roll\": …, \"article\": …}}"
-        ))),
+    answer(parsed(&body, r#"{"roll": …, "article": …}"#).and_then(|order| shown.live.begin(&order)))
+}
+
+async fn acknowledge(
+    State(shown): State<Shown>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    if let Some(refused) = shown.refusal(&headers) {
+        return refused;
     }
+    answer(parsed(&body, r#"{"id": …, "by": …}"#).and_then(|seen| shown.live.acknowledge(&seen)))
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| {
+        format!("found an order that cannot be read ({error}), expected {expected}")
+    })
 }
 
 async fn end(State(shown): State<Shown>, headers: HeaderMap) -> Response {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::{Camera, Snapshot};
+use crate::{Camera, Latency, Snapshot};
 
 /// All figures.
 pub(crate) fn text(snapshot: &Snapshot) -> String {
@@ -22,9 +22,23 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     out.one(
         "selvedge_healthy",
         "gauge",
-        "Whether every camera exposes.",
+        "Whether every camera exposes and the line deals with what comes.",
         healthy,
     );
+    out.one(
+        "selvedge_line_lives",
+        "gauge",
+        "Whether the line deals with what comes.",
+        if snapshot.lives { 1.0 } else { 0.0 },
+    );
+    out.one(
+        "selvedge_alarms",
+        "gauge",
+        "Alarms that wait for a person.",
+        snapshot.alarms.len() as f64,
+    );
+    out.queues(&snapshot.queues);
+    out.latency(&snapshot.latency);
     let count = |n: u64| n as f64;
     let totals = [
         (
@@ -95,6 +109,20 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
         cameras,
         |camera| Some(count(camera.n_failures)),
     );
+    out.each(
+        "selvedge_camera_light_level",
+        "gauge",
+        "Mean level of the cloth, of 255.",
+        cameras,
+        |camera| camera.light,
+    );
+    out.each(
+        "selvedge_camera_focus",
+        "gauge",
+        "Sharpness of the cloth, to be compared with itself.",
+        cameras,
+        |camera| camera.focus,
+    );
     out.0
 }
 
@@ -120,6 +148,35 @@ impl Text {
                 self.line(format_args!("{name}{{camera=\"{nth}\"}} {value}"));
             }
         }
+    }
+
+    /// Names of queues are the program's own: letters, digits and spaces.
+    fn queues(&mut self, queues: &[(String, usize)]) {
+        let name = "selvedge_queue_depth";
+        self.head(name, "gauge", "Items in a queue when the last one came.");
+        for (queue, depth) in queues {
+            self.line(format_args!("{name}{{queue=\"{queue}\"}} {depth}"));
+        }
+    }
+
+    fn latency(&mut self, latency: &Latency) {
+        let name = "selvedge_latency_seconds";
+        self.head(
+            name,
+            "histogram",
+            "From a frame's exposure until all of it is in the store.",
+        );
+        let mut n = 0;
+        let ends = latency
+            .bin_ends_ms
+            .iter()
+            .map(|ms| (*ms as f64 / 1e3).to_string());
+        for (end, count) in ends.chain(["+Inf".to_owned()]).zip(&latency.counts) {
+            n += count;
+            self.line(format_args!("{name}_bucket{{le=\"{end}\"}} {n}"));
+        }
+        self.line(format_args!("{name}_sum {}", latency.sum_s));
+        self.line(format_args!("{name}_count {n}"));
     }
 
     fn head(&mut self, name: &str, kind: &str, help: &str) {

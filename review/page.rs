@@ -4,10 +4,10 @@
 //! fresh from `/live.json`, and says so when the station no longer answers. Words that came from
 //! outside are escaped.
 
-use crate::{Camera, Snapshot};
+use crate::{Alarm, Camera, Ribbon, Snapshot, ribbon};
 
 /// The page of this moment.
-pub(crate) fn of(snapshot: &Snapshot) -> String {
+pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
     let station = escaped(&snapshot.station);
     let roll = match &snapshot.roll {
         Some(on) => format!(
@@ -24,6 +24,8 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
         .collect();
     let last = snapshot.last_roll.as_deref().unwrap_or("none yet");
     let last = escaped(last);
+    let alarms: String = snapshot.alarms.iter().map(alarm).collect();
+    let ribbon = ribbon::svg(strip);
     let cameras: String = snapshot.cameras.iter().zip(1..).map(camera).collect();
     format!(
         r#"<!doctype html>
@@ -40,6 +42,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
 <main>
 <p id="stale" role="alert" hidden>The station does not answer; what is shown is old.</p>
 <ul id="wrong" role="alert" aria-label="What is wrong">{wrong}</ul>
+<section id="alarms" role="alert" aria-label="Alarms">{alarms}</section>
 <dl>
 <div><dt>flaws</dt><dd id="n_flaws">{}</dd></div>
 <div><dt>frames</dt><dd id="n_frames">{}</dd></div>
@@ -47,6 +50,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
 <div><dt>rolls cut off</dt><dd id="n_failed">{}</dd></div>
 </dl>
 <p>last: <span id="last_roll">{last}</span></p>
+<section id="ribbon" aria-label="The roll so far">{ribbon}</section>
 <section id="cameras" aria-label="Cameras">{cameras}</section>
 </main>
 <footer>Selvedge {}</footer>
@@ -69,8 +73,20 @@ fn camera((camera, nth): (&Camera, usize)) -> String {
     )
 }
 
+/// An alarm, and where a person says that it was seen.
+fn alarm(alarm: &Alarm) -> String {
+    let stops = if alarm.stops { " data-stops" } else { "" };
+    format!(
+        r#"<form data-alarm="{}"{stops}><p>alarm {}: {} · <span>{} times</span></p><label>seen by <input name="by" autocomplete="name" required></label> <label>token <input name="token" type="password" autocomplete="off" required></label> <button>acknowledge</button> <output></output></form>"#,
+        alarm.id,
+        alarm.id,
+        escaped(&alarm.message),
+        alarm.n_times,
+    )
+}
+
 /// Text as HTML shows it.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

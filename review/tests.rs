@@ -37,6 +37,16 @@ impl Live for Kept {
         self.orders.lock().unwrap().push("END".to_owned());
         Ok("ends".to_owned())
     }
+
+    fn acknowledge(&self, seen: &Acknowledgement) -> Result<String, String> {
+        let told = format!("{} by {}", seen.id, seen.by);
+        self.orders.lock().unwrap().push(told);
+        Ok("is acknowledged".to_owned())
+    }
+
+    fn ribbon(&self) -> Ribbon {
+        Ribbon::default()
+    }
 }
 
 struct Answer {
@@ -68,7 +78,11 @@ fn get_from(live: &Arc<Kept>, path: &str) -> Answer {
 }
 
 fn order(live: &Arc<Kept>, bearer: Option<&str>, token: bool, body: &str) -> Answer {
-    let mut request = Request::post("/rolls/begin");
+    post_to(live, "/rolls/begin", bearer, token, body)
+}
+
+fn post_to(live: &Arc<Kept>, path: &str, bearer: Option<&str>, token: bool, body: &str) -> Answer {
+    let mut request = Request::post(path);
     if let Some(bearer) = bearer {
         request = request.header("authorization", format!("Bearer {bearer}"));
     }
@@ -186,6 +200,55 @@ fn a_monitor_reads_figures_with_their_camera() {
         "selvedge_camera_silent_seconds{camera=\"2\"} 0.5",
         "selvedge_camera_exposing{camera=\"1\"} 0",
         "selvedge_healthy 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}
+
+#[test]
+fn an_alarm_is_shown_with_its_words_and_acknowledged_by_whoever_has_the_token() {
+    let mut kept = Kept::default();
+    kept.snapshot.alarms = vec![Alarm {
+        id: 3,
+        message: "<b>a severe flaw</b>".to_owned(),
+        n_times: 2,
+        stops: true,
+        ..Alarm::default()
+    }];
+    let live = Arc::new(kept);
+    let page = get_from(&live, "/").text;
+    let shown = "alarm 3: &lt;b&gt;a severe flaw&lt;/b&gt; · <span>2 times</span>";
+    assert!(page.contains(shown), "{page}");
+    let post = |bearer, body| post_to(&live, "/alarms/acknowledge", bearer, true, body);
+    let seen = r#"{"id": 3, "by": "Ayla"}"#;
+    assert_eq!(post(None, seen).status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        post(Some(TOKEN), r#"{"id": "3", "by": "Ayla"}"#).status,
+        StatusCode::CONFLICT
+    );
+    assert!(live.orders.lock().unwrap().is_empty());
+    assert_eq!(post(Some(TOKEN), seen).status, StatusCode::OK);
+    assert_eq!(*live.orders.lock().unwrap(), ["3 by Ayla"]);
+}
+
+#[test]
+fn a_monitor_reads_how_long_frames_take_and_what_waits() {
+    let mut kept = Kept::default();
+    kept.snapshot.queues = vec![("frames 1".to_owned(), 2)];
+    kept.snapshot.latency = Latency {
+        bin_ends_ms: vec![25, 150],
+        counts: vec![4, 5, 1],
+        sum_s: 1.5,
+    };
+    let text = get_from(&Arc::new(kept), "/metrics").text;
+    for line in [
+        "selvedge_queue_depth{queue=\"frames 1\"} 2",
+        "# TYPE selvedge_latency_seconds histogram",
+        "selvedge_latency_seconds_bucket{le=\"0.025\"} 4",
+        "selvedge_latency_seconds_bucket{le=\"0.15\"} 9",
+        "selvedge_latency_seconds_bucket{le=\"+Inf\"} 10",
+        "selvedge_latency_seconds_count 10",
+        "selvedge_latency_seconds_sum 1.5",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }

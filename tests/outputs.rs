@@ -9,7 +9,7 @@ mod broker;
 
 mod mqtt;
 
-mod plc;
+pub(crate) mod plc;
 
 mod modbus;
 
@@ -27,7 +27,7 @@ use selvedge::outputs::{Event, Outputs, RollAbout};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -67,6 +67,7 @@ fn roll() -> Event {
         roll: "R-7".to_owned(),
         article: "plain".to_owned(),
         run: "run".to_owned(),
+        origin: Um::ZERO,
     })
 }
 

@@ -22,6 +22,11 @@ struct Stood {
 
 impl Stood {
     fn up(more: &[&str]) -> Option<Self> {
+        Self::up_with("", "", more)
+    }
+
+    /// With `settings` and `tables` in its file too.
+    fn up_with(settings: &str, tables: &str, more: &[&str]) -> Option<Self> {
         let mill = Mill::taught()?;
         // A port that was free a moment ago.
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -30,7 +35,7 @@ impl Stood {
             format!("[[lane]]\nfrom = \"loom:1\"\nmm_per_px = 0.2\noffset_mm = {offset}\n")
         };
         let file = format!(
-            "name = \"table 3\"\narticle = \"plain\"\nloom_m_per_min = 4.0\n{}{}[page]\nlisten = \"{page}\"\ntoken_file = \"token\"\n",
+            "name = \"table 3\"\narticle = \"plain\"\nloom_m_per_min = 4.0\n{settings}{}{}[page]\nlisten = \"{page}\"\ntoken_file = \"token\"\n{tables}",
             lane(0.0),
             lane(380.0)
         );
@@ -212,4 +217,58 @@ fn a_station_that_is_terminated_keeps_its_roll_as_cut_off() {
     assert!(took < Duration::from_secs(5), "{took:?}");
     let listed = stood.mill.run(&["rolls"]).out;
     assert!(listed.contains("aborted"), "{listed}");
+}
+
+#[cfg(feature = "outputs")]
+#[test]
+fn an_alarm_of_the_line_stops_the_machine_until_a_person_has_seen_it() {
+    use crate::outputs::free_port;
+    use crate::outputs::plc::{Plc, Write as Written};
+
+    const STOP: u16 = 3;
+    const BEAT: u16 = 10;
+    let port = free_port();
+    let plc = Plc::start(port);
+    let tables = format!(
+        "[alarms]\nper_metre = 2\nstop = [\"per_metre\"]\n\
+         [outputs.modbus]\naddress = \"127.0.0.1:{port}\"\nheartbeat = {{ register = {BEAT}, every_ms = 20 }}\n\
+         stop = {{ coil = {STOP}, active = \"on\" }}\n"
+    );
+    let Some(mut stood) = Stood::up_with("loom_flaws_per_mpx = 0.8\n", &tables, &[]) else {
+        return;
+    };
+    // The line lives before any roll is on.
+    plc.wait_for(&Written::Registers(BEAT, vec![3]));
+    stood.scan("R-1");
+    plc.wait_for(&Written::Coil(STOP, true));
+    let live = stood.live();
+    let alarm = &live["alarms"][0];
+    assert_eq!(
+        (&alarm["id"], &alarm["cause"]),
+        (&1.into(), &"per_metre".into()),
+        "{live}"
+    );
+    let page = stood.try_get("/").unwrap().1;
+    assert!(page.contains("alarm 1: 2 flaws within a metre"), "{page}");
+    let strip = stood.try_get("/ribbon.svg").unwrap().1;
+    assert!(
+        strip.contains("<title>") && strip.contains(" m</title></rect>"),
+        "{strip}"
+    );
+
+    let (status, told) = stood.post("/alarms/acknowledge", r#"{"id": 7, "by": "Ayla"}"#);
+    assert_eq!(status, 409);
+    assert!(told.contains("found no alarm 7 that waits"), "{told}");
+    stood.scan("ACK;1;Ayla");
+    plc.wait_for(&Written::Coil(STOP, false));
+    assert_eq!(stood.terminate().0, Some(0));
+
+    let store = stood.mill.path().join("selvedge.db");
+    let store = store::Store::open_existing(&store.display().to_string()).unwrap();
+    let events = store.loose_events(100).unwrap();
+    let find = |kind: &str| events.iter().find(|event| event.kind == kind).unwrap();
+    let raised = &find("alarm_raised").message;
+    assert!(raised.starts_with("roll R-1: alarm "), "{raised}");
+    let seen = (events.iter()).find(|event| event.message.contains("acknowledged by Ayla"));
+    assert_eq!(seen.unwrap().kind, "alarm_acknowledged");
 }

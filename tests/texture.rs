@@ -21,6 +21,7 @@ use models::{
     Article, Backbone, CELL_PX, Channels, Evidence, FalseAlarms, Judgement, LaneColumns, Mode,
     PASSPORT_FORMAT, Passport, Pattern, Scorer, Taught, Texture, digest_of, stored_patterns,
 };
+use selvedge::channel::Depths;
 use selvedge::config::Station;
 use selvedge::judging::{Ordered, SeenFrame};
 use selvedge::line::{self, Feed, Line};
@@ -294,6 +295,7 @@ fn each_frame(cloth: &LoomSettings, field: Option<&FlatField>, mut each: impl Fn
         feeds: vec![Feed::of(loom(cloth.clone()), Tiler::new(0, correction))],
         scorers: vec![Box::new(Texture::raw())],
         stop: &AtomicBool::new(false),
+        depths: Depths::default(),
     };
     line::run(line, &mut |_, ordered| {
         match ordered {

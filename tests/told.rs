@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use camera::Source;
 use models::{Article, Scorer};
+use selvedge::channel::Depths;
 use selvedge::config::Station;
 use selvedge::inspect::{Inspection, inspect};
 use store::{
@@ -243,6 +244,7 @@ pub(crate) fn inspection<'a>(
         device: "test".to_owned(),
         begin: selvedge::resume::Begin::New,
         stop,
+        depths: Depths::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use camera::Source;
 use models::{Article, Scorer};
+use selvedge::channel::Depths;
 use selvedge::config::Station;
 use selvedge::inspect::{Inspection, inspect};
 use selvedge::record::Written;
@@ -54,6 +55,7 @@ pub(crate) fn ready<'a>(roll: Roll<'a>, folder: &Path) -> anyhow::Result<(Inspec
         device: String::new(),
         begin: selvedge::resume::Begin::New,
         stop: &STOP,
+        depths: Depths::default(),
     };
     Ok((inspection, store))
 }

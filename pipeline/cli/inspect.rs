@@ -9,6 +9,7 @@ use models::onnx::Runtime;
 
 use super::progress::Progress;
 use super::{Outcome, Place, Sight, look, name, say_json};
+use crate::channel::Depths;
 use crate::fitting::{check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
 use crate::resume::Begin;
@@ -78,6 +79,7 @@ pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<
             Begin::New
         },
         stop,
+        depths: Depths::default(),
     };
     let mut progress = Progress::start("inspecting", "frames", n_frames);
     let (store, run) = inspect(inspection, store, &mut |written| written.log(), &mut || {

@@ -13,6 +13,7 @@ mod inspect;
 mod look;
 mod progress;
 mod run;
+mod shown;
 mod teach;
 
 use std::io::Write;

@@ -12,16 +12,16 @@ use anyhow::{Context, ensure};
 use camera::{Paced, Source};
 use clap::Args;
 use models::onnx::Runtime;
-use review::{Camera, Live, Order, RollOn, Snapshot, Token};
+use review::Token;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use store::Store;
 
+use super::shown::Shown;
 use super::{Outcome, Place, n_workers, name, say};
 use crate::config::Station;
 use crate::desk::Said;
 use crate::source::{SourceSpec, endless_loom, evened, open_camera};
-use crate::standing::Doing;
-use crate::station::{Beside, Health, SILENCE, Standings, Watched, run as stand};
+use crate::station::{Beside, Standings, run as stand};
+use crate::watched::Watched;
 
 /// How often a reader looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -93,7 +93,6 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         let shown = |watched: &Arc<Watched>| Shown {
             watched: Arc::clone(watched),
             station: station.name.clone().unwrap_or_else(|| "station".to_owned()),
-            store: args.place.store.clone(),
         };
         beside.push((
             "page",
@@ -129,7 +128,7 @@ fn open_one(
     stop: &Arc<AtomicBool>,
 ) -> anyhow::Result<Box<dyn Source>> {
     if let SourceSpec::Loom(seed) = specs[lane] {
-        let loom = endless_loom(seed, &station.lanes, lane)?;
+        let loom = endless_loom(seed, station, lane)?;
         let speed = station.standing.loom_m_per_min.unwrap_or(LOOM_M_PER_MIN);
         let lines_per_second = speed * 1e3 / 60.0 / station.lanes[lane].mm_per_line;
         let paced = Paced::new(loom, lines_per_second)?.until(Arc::clone(stop));
@@ -202,85 +201,9 @@ fn hear_lines(watched: &Watched, stop: &AtomicBool) -> anyhow::Result<()> {
 }
 
 fn answer(watched: &Watched, line: &[u8]) -> Option<anyhow::Result<String>> {
-    let said = match std::str::from_utf8(line) {
-        Ok(line) => Said::parse(line)?,
-        Err(error) => return Some(Err(error).context("found a line that is no text")),
-    };
-    Some(watched.desk.hear(&said))
-}
-
-/// The station as its page shows it.
-struct Shown {
-    watched: Arc<Watched>,
-    station: String,
-    store: String,
-}
-
-impl Live for Shown {
-    fn snapshot(&self) -> Snapshot {
-        let watched = &self.watched;
-        let cameras = watched.cameras.iter().map(|facts| {
-            let (doing, why, silent_s) = match facts.doing() {
-                Doing::Exposing(since) if since > SILENCE => {
-                    ("silent", None, Some(since.as_secs_f64()))
-                }
-                Doing::Exposing(since) => ("exposing", None, Some(since.as_secs_f64())),
-                Doing::Waiting => ("waiting", None, None),
-                Doing::Gone(why) => ("gone", Some(why), None),
-                Doing::Ended => ("ended", None, None),
-            };
-            Camera {
-                doing,
-                why,
-                silent_s,
-                n_frames: facts.n_frames(),
-                n_lost: facts.n_lost(),
-                n_failures: facts.n_failures(),
-            }
-        });
-        let store = Store::open_existing(&self.store);
-        Snapshot {
-            station: self.station.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            up_s: watched.since.elapsed().as_secs_f64(),
-            roll: watched.desk.on().map(|on| RollOn {
-                roll: on.roll.to_string(),
-                article: on.article.to_string(),
-            }),
-            last_roll: watched.last_roll(),
-            cameras: cameras.collect(),
-            wrong: match watched.health() {
-                Health::Good => Vec::new(),
-                Health::Bad(wrong) => wrong,
-            },
-            n_rolls: watched.n_rolls(),
-            n_failed: watched.n_failed(),
-            n_flaws: watched.n_flaws(),
-            n_frames: watched.n_frames(),
-            free_bytes: store.ok().and_then(|store| store.free_bytes().ok()?),
-        }
-    }
-
-    fn picture(&self, camera: usize) -> Option<Vec<u8>> {
-        let picture = self.watched.cameras.get(camera)?.picture(SILENCE)?;
-        let levels = image::GrayImage::from_raw(picture.width, picture.height, picture.levels)?;
-        let mut png = std::io::Cursor::new(Vec::new());
-        let written = levels.write_to(&mut png, image::ImageFormat::Png);
-        written.ok().map(|()| png.into_inner())
-    }
-
-    fn begin(&self, order: &Order) -> Result<String, String> {
-        let begun = self
-            .watched
-            .desk
-            .begin(&order.roll, order.article.as_deref());
-        begun.map_err(|error| format!("{error:#}"))
-    }
-
-    fn end(&self) -> Result<String, String> {
-        self.watched
-            .desk
-            .end()
-            .map_err(|error| format!("{error:#}"))
+    let read = std::str::from_utf8(line).context("found a line that is no text");
+    match read.and_then(Said::parse) {
+        Ok(said) => Some(watched.said(&said?)),
+        Err(error) => Some(Err(error)),
     }
 }

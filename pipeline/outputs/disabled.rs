@@ -30,7 +30,7 @@ impl Receivers {
 
     pub(super) fn reached(&self, _position: Um, _now: Instant) {}
 
-    pub(super) fn finish(&mut self) -> Vec<Undelivered> {
+    pub(super) fn finish(&self) -> Vec<Undelivered> {
         Vec::new()
     }
 }

@@ -11,7 +11,7 @@ mod trouble;
 mod webhook;
 mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub(super) struct Receivers(Vec<Receiver>);
 struct Receiver {
     name: &'static str,
     outbox: Arc<Outbox>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Receivers {
@@ -97,13 +97,14 @@ impl Receivers {
     }
 
     /// Gives them a moment for what waits, ends their threads, and says what each did not get.
-    pub(super) fn finish(&mut self) -> Vec<Undelivered> {
+    pub(super) fn finish(&self) -> Vec<Undelivered> {
         let until = Instant::now() + LAST_WORDS;
         for receiver in &self.0 {
             receiver.outbox.close(until);
         }
-        for receiver in &mut self.0 {
-            let ended = receiver.thread.take().map(JoinHandle::join);
+        for receiver in &self.0 {
+            let mut thread = (receiver.thread.lock()).unwrap_or_else(PoisonError::into_inner);
+            let ended = thread.take().map(JoinHandle::join);
             if let Some(Err(_)) = ended {
                 tracing::error!(receiver = receiver.name, "the output's thread panicked");
             }
@@ -136,7 +137,7 @@ impl Receivers {
         self.0.push(Receiver {
             name,
             outbox,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         });
         Ok(())
     }

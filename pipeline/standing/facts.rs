@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use calibration::{FEWEST_FRAMES, Sight, Watched, find_cloth};
 use camera::{Captured, Frame, TicksFrom};
 
 /// A camera's last picture is kept once in this time, for people.
@@ -25,11 +26,19 @@ pub struct Facts {
     last: Mutex<Last>,
 }
 
+/// Light and sharpness of what a camera shows.
+#[derive(Debug, Default)]
+struct Sighting {
+    watched: Watched,
+    sight: Option<Sight>,
+}
+
 #[derive(Debug, Default)]
 struct Last {
     /// When the last frame came.
     seen: Option<Instant>,
     picture: Option<Picture>,
+    sighting: Sighting,
     /// Why it is gone, while it is.
     failure: Option<String>,
     has_ended: bool,
@@ -109,6 +118,15 @@ impl Facts {
         last.picture.clone().filter(|_| is_live)
     }
 
+    /// What the cloth looked like lately; `None` while too little has come, or the camera is gone.
+    pub fn sight(&self) -> Option<Sight> {
+        let last = self.last();
+        last.sighting
+            .sight
+            .clone()
+            .filter(|_| last.failure.is_none())
+    }
+
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,8 +167,22 @@ impl Facts {
                 let is_due = |picture: &Picture| picture.kept.elapsed() >= PICTURE_EVERY;
                 if last.picture.as_ref().is_none_or(is_due) {
                     last.picture = Some(Picture::of(frame));
+                    last.sighting.add(frame);
                 }
             }
+        }
+    }
+}
+
+impl Sighting {
+    /// Adds a frame; a few of them together are a sight.
+    fn add(&mut self, frame: &Frame) {
+        let Some(cloth) = find_cloth(frame) else {
+            return;
+        };
+        // The cloth was found in this frame.
+        if self.watched.add(frame, cloth).is_ok() && self.watched.n_frames() >= FEWEST_FRAMES {
+            self.sight = std::mem::take(&mut self.watched).sight();
         }
     }
 }

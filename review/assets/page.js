@@ -25,11 +25,69 @@ function show(now) {
   });
 }
 
+// Forms that somebody types into are not made anew.
+function showAlarms(alarms) {
+  const all = document.getElementById("alarms");
+  const known = new Map([...all.children].map((form) => [form.dataset.alarm, form]));
+  for (const [id, form] of known) {
+    if (!alarms.some((alarm) => String(alarm.id) === id)) form.remove();
+  }
+  for (const alarm of alarms) {
+    const form = known.get(String(alarm.id)) ?? all.appendChild(formOf(alarm));
+    form.querySelector("span").textContent = `${alarm.n_times} times`;
+  }
+}
+
+function formOf(alarm) {
+  const form = document.createElement("form");
+  form.dataset.alarm = alarm.id;
+  if (alarm.stops) form.dataset.stops = "";
+  const text = document.createElement("p");
+  text.append(`alarm ${alarm.id}: ${alarm.message} · `, document.createElement("span"));
+  const field = (label, name, type) => {
+    const outer = document.createElement("label");
+    const input = document.createElement("input");
+    Object.assign(input, { name, type, required: true });
+    outer.append(`${label} `, input);
+    return outer;
+  };
+  const button = document.createElement("button");
+  button.textContent = "acknowledge";
+  form.append(text, field("seen by", "by", "text"), " ", field("token", "token", "password"), " ", button, " ", document.createElement("output"));
+  return form;
+}
+
+document.getElementById("alarms").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const told = form.querySelector("output");
+  try {
+    const answer = await fetch("/alarms/acknowledge", {
+      method: "POST",
+      headers: { Authorization: `Bearer ${form.elements.token.value}` },
+      body: JSON.stringify({ id: Number(form.dataset.alarm), by: form.elements.by.value }),
+    });
+    const said = await answer.json();
+    told.textContent = said.told ?? said.error;
+  } catch {
+    told.textContent = "the station does not answer";
+  }
+});
+
+async function showRibbon() {
+  const answer = await fetch("/ribbon.svg", { signal: AbortSignal.timeout(3000) });
+  const drawn = new DOMParser().parseFromString(await answer.text(), "image/svg+xml");
+  document.getElementById("ribbon").replaceChildren(document.adoptNode(drawn.documentElement));
+}
+
 async function look() {
   const stale = document.getElementById("stale");
   try {
     const answer = await fetch("/live.json", { signal: AbortSignal.timeout(3000) });
-    show(await answer.json());
+    const now = await answer.json();
+    show(now);
+    showAlarms(now.alarms);
+    await showRibbon();
     stale.hidden = true;
   } catch {
     // Nothing old may look live.

@@ -8,6 +8,7 @@ use store::Name;
 use super::{enter, good_frames, inspect, with_model};
 use crate::program::{Mill, files_in, inspecting};
 use crate::texture::{TextureArticle, station};
+use selvedge::channel::Depths;
 
 #[test]
 fn names_that_nobody_can_see_are_refused() {
@@ -49,6 +50,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
             device: "test".to_owned(),
             begin: selvedge::resume::Begin::New,
             stop: &AtomicBool::new(false),
+            depths: Depths::default(),
         };
         selvedge::inspect::inspect(inspection, store, &mut |_| {}, &mut || {}).unwrap();
         let told = mill.run(&["roll", trick, "--json"]);

@@ -16,7 +16,7 @@ use super::PATIENCE;
 
 /// Something that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// A coil.
     Coil(u16, bool),
     /// Registers from an address on.
@@ -24,8 +24,8 @@ pub(super) enum Write {
 }
 
 /// A device that ends, with all its connections, when it is dropped.
-pub(super) struct Plc {
-    pub(super) writes: Receiver<(Instant, Write)>,
+pub(crate) struct Plc {
+    pub(crate) writes: Receiver<(Instant, Write)>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Plc {
 struct Memory(Sender<(Instant, Write)>);
 
 impl Plc {
-    pub(super) fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16) -> Self {
         // More than any test writes: a device never waits for who reads of it.
         let (tell, writes) = bounded(100_000);
         let (end, ended) = oneshot::channel();
@@ -66,7 +66,7 @@ impl Plc {
     }
 
     /// Waits until this is written, and gives when.
-    pub(super) fn wait_for(&self, wanted: &Write) -> Instant {
+    pub(crate) fn wait_for(&self, wanted: &Write) -> Instant {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -80,7 +80,7 @@ impl Plc {
     }
 
     /// The next write to a coil or register, if one comes within `patience`.
-    pub(super) fn next_to(&self, place: u16, patience: Duration) -> Option<(Instant, Write)> {
+    pub(crate) fn next_to(&self, place: u16, patience: Duration) -> Option<(Instant, Write)> {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
