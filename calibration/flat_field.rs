@@ -50,7 +50,7 @@ pub const MOST_FRAMES: usize = 64;
 /// What one frame shows per column; not a number where it shows no cloth, or its edge.
 #[derive(Debug)]
 struct Shown {
-    /// Mean over the smoothed neighbourhood.
+    /// Mean over the smoothed neighbourhood, of which what looks dead is no part.
     share: Vec<f32>,
     /// True where it looks dead.
     looks_dead: Vec<bool>,
@@ -241,7 +241,7 @@ impl FlatFieldEstimator {
             let column = cloth.left() as usize + i;
             shown.looks_dead[column] = looks_dead[i];
             if smooth[i] > 0.0 {
-                shown.share[column] = alive[i] / smooth[i];
+                shown.share[column] = means[i] / smooth[i];
             }
         }
         Ok(shown)
@@ -415,7 +415,7 @@ fn independent_share(shown: &[Shown]) -> Result<f32, CalibrationError> {
     let n = shown.len();
     let mut pairs: Vec<f32> = (0..n)
         .flat_map(|i| (0..i).map(move |j| (i, j)))
-        .map(|(i, j)| correlation(&shown[i].share, &shown[j].share))
+        .map(|(i, j)| correlation(&shown[i], &shown[j]))
         .collect();
     pairs.sort_unstable_by(f32::total_cmp);
     let common = pairs[pairs.len() / 4].max(0.0);
@@ -429,13 +429,12 @@ fn independent_share(shown: &[Shown]) -> Result<f32, CalibrationError> {
     Ok(1.0 / (1.0 + (n - 1) as f32 * mean_excess))
 }
 
-/// Of deviations from 1, over the columns that both show; 0 where nothing varies.
-fn correlation(a: &[f32], b: &[f32]) -> f32 {
-    let both = a
-        .iter()
-        .zip(b)
-        .filter(|(a, b)| a.is_finite() && b.is_finite());
-    let sums = both.fold([0.0f32; 3], |[ab, aa, bb], (a, b)| {
+/// Of deviations from 1, over the columns that both show alive; 0 where nothing varies.
+fn correlation(a: &Shown, b: &Shown) -> f32 {
+    let dead = a.looks_dead.iter().zip(&b.looks_dead).map(|(a, b)| a | b);
+    let both = a.share.iter().zip(&b.share).zip(dead);
+    let both = both.filter(|((a, b), is_dead)| a.is_finite() && b.is_finite() && !is_dead);
+    let sums = both.fold([0.0f32; 3], |[ab, aa, bb], ((a, b), _)| {
         let (a, b) = (a - 1.0, b - 1.0);
         [ab + a * b, aa + a * a, bb + b * b]
     });

@@ -60,6 +60,25 @@ fn a_stuck_column_as_bright_as_the_cloth_is_dead_too() {
 }
 
 #[test]
+fn a_column_that_looks_dead_at_times_is_bridged_or_evened_but_never_left() {
+    for of_light in [0.54, 0.57, 0.6, 0.63, 0.66] {
+        // What lies under it makes it look dead in one frame and alive in the next.
+        let gain = |place, column| match (column, place % 2) {
+            (500, 0) => of_light * 1.04,
+            (500, _) => of_light * 0.96,
+            _ => 1.0,
+        };
+        let field = field(12, gain).unwrap();
+        let is_evened = (field.pattern()[500] - of_light).abs() < 0.04;
+        assert!(
+            is_evened || field.dead() == [500],
+            "{of_light}: {}",
+            field.pattern()[500]
+        );
+    }
+}
+
+#[test]
 fn a_column_that_persists_is_found_and_taken_off() {
     let gain = |column| {
         if (400..402).contains(&column) {
