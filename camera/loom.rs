@@ -135,6 +135,12 @@ impl Loom {
         })
     }
 
+    /// Lets cloth pass unseen: the next frame is the one with this sequence number, unless it has passed
+    /// already.
+    pub fn pass_to(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
+    }
+
     /// Every planted flaw, in order of its first tick, cut off at the end of the web. On
     /// an endless web, those planned so far: at least all that begin in frames that were
     /// handed out.

@@ -194,6 +194,13 @@ impl Desk {
         self.state().on.as_ref().map(|(begun, _)| begun.at.clone())
     }
 
+    /// Where the roll that is on ends, in each camera's ticks, once that is known.
+    pub fn ends_at(&self) -> Option<Vec<i64>> {
+        let state = self.state();
+        let (_, ends) = state.on.as_ref().filter(|_| state.is_ended)?;
+        Some(ends.iter().map(|end| end.tick()).collect())
+    }
+
     /// Whether a roll is on or waits.
     pub fn is_busy(&self) -> bool {
         let state = self.state();

@@ -257,10 +257,11 @@ impl End {
 
     /// Whether it is known.
     pub fn is_set(&self) -> bool {
-        self.get() < i64::MAX
+        self.tick() < i64::MAX
     }
 
-    fn get(&self) -> i64 {
+    /// Where it is; [`i64::MAX`] until that is known.
+    pub fn tick(&self) -> i64 {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -354,7 +355,7 @@ impl Source for RollPart {
 
     fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
         loop {
-            let end = self.end.get();
+            let end = self.end.tick();
             if self.reached >= end || pool.is_closed() || self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }

@@ -1,95 +1,75 @@
 //! `selvedge demo`: everything at once on simulated cloth.
 //!
-//! Teaches an article from good cloth of one loom, inspects a roll of another loom with planted
-//! flaws of every class and a lost frame, and holds what was found against what was planted: by
-//! class, by size and by contrast, of which the weakest lies in the noise and is to be missed.
-//! Leaves a store, a model and the roll map in one folder. Run again, it adds another run to the
-//! same roll.
+//! Teaches an article from good cloth of one loom; then a station of two cameras stands over the web of
+//! another one, with planted flaws of every class, and inspects a roll. In its middle the right camera
+//! fails and comes back, which is a gap. What was found is held against what was planted: by class, by
+//! size and by contrast, of which the weakest lies in the noise and is to be missed. Leaves a station
+//! file, a store, a model and the roll map in one folder. Run again, it adds another run to the same
+//! roll.
+
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
-use camera::{FlawKind, Loom, LoomSettings, PlantedFlaw, Source};
 use clap::Args;
 use models::onnx::Runtime;
+use store::Store;
 
-use super::progress::Progress;
+use self::web::{FAINT, NOISE, PLAIN, Planted, Web};
 use super::teach::{TeachArgs, teach_and_keep};
 use super::{Outcome, Place, Sight, look, name, say, teach};
-use crate::fitting::scorers_of;
-use crate::inspect::{Inspection, inspect};
+use crate::config::Station;
 use crate::picture::draw;
 use crate::roll_view::{FlawReport, RollView};
-use crate::source::{LOOM_MM_PER_PX, SourceSpec};
+use crate::source::SourceSpec;
+use crate::station::{Beside, Standings, run as stand};
+use crate::watched::Watched;
 
-/// Loom of the good cloth, and loom of the roll.
+const ARTICLE: &str = "demo-plain";
+const ROLL: &str = "demo-1";
+/// Loom of the good cloth.
 const GOOD_SEED: u64 = 1;
-const ROLL_SEED: u64 = 2;
-/// Frames of the roll, and the one that never arrives: lines 4352 to 4608.
-const N_FRAMES: u64 = 39;
-const LOST_FRAME: u64 = 17;
+/// How often it is looked whether the cameras expose.
+const LOOK: Duration = Duration::from_millis(20);
 /// A flaw counts as found when a reported one comes within this of its box, in mm.
 const NEAR_MM: f64 = 3.0;
 
-/// Contrasts: seen at a glance, faint, and in the noise, where missing it is right.
-const PLAIN: f32 = 1.0;
-const FAINT: f32 = 0.5;
-const NOISE: f32 = 0.1;
+/// Contrasts by their names.
 const CONTRASTS: [(&str, f32); 3] = [("plain", PLAIN), ("faint", FAINT), ("in noise", NOISE)];
+
+/// The station that the demo stands up, ready to be run again.
+const STATION: &str = r#"# Two simulated cameras over one web. `selvedge run station.toml`, in this folder, lets it stand;
+# then type a roll number and Enter to begin a roll, END to end it.
+name = "demo"
+article = "demo-plain"
+loom_m_per_min = 4.0
+loom_flaws_per_mpx = 0.05
+
+[[lane]]
+from = "loom:1"
+mm_per_px = 0.2
+offset_mm = 0.0
+
+[[lane]]
+from = "loom:1"
+mm_per_px = 0.2
+offset_mm = 380.0
+
+[page]
+listen = "127.0.0.1:7400"
+"#;
+
 /// Sizes by the longer side of the box, in mm, each up to here.
 const SIZES: [(&str, f64); 4] = [
     ("to 5 mm", 5.0),
     ("to 20 mm", 20.0),
     ("to 100 mm", 100.0),
     ("longer", f64::INFINITY),
-];
-
-/// What is planted: kind, first line and lines, first column and columns, contrast. None lies in
-/// the box of others that cross and are told as one flaw.
-#[rustfmt::skip]
-const PLANTED: [(FlawKind, i64, i64, u32, u32, f32); 40] = [
-    (FlawKind::Stain,          500,  150,  700,  160, PLAIN),
-    (FlawKind::Hole,           930,   40, 1500,   40, PLAIN),
-    (FlawKind::DoubleEnd,     1200, 1200, 1700,    1, PLAIN),
-    (FlawKind::EndOut,        1400, 1500,  420,    8, PLAIN),
-    (FlawKind::EndOut,        1400, 1500,  434,    8, PLAIN),
-    (FlawKind::Knot,          1750,   24, 1180,   24, PLAIN),
-    (FlawKind::Mispick,       3080,    8,  120, 1800, PLAIN),
-    (FlawKind::DoublePick,    3240,    1,  120, 1800, PLAIN),
-    (FlawKind::Slub,          3400,   12, 1500,  160, PLAIN),
-    (FlawKind::Float,         3520,    4,  700,   60, PLAIN),
-    (FlawKind::Selvedge,      3700,   90,  120,   50, PLAIN),
-    (FlawKind::Crease,        3880,  420,  900,   26, PLAIN),
-    (FlawKind::StartMark,     4750,   50,  120, 1800, PLAIN),
-    (FlawKind::Contamination, 5000,  100, 1000,  100, PLAIN),
-    (FlawKind::WeftCrack,     5250,   10,  400,  500, PLAIN),
-    (FlawKind::Nep,           5600,   10,  600,   10, PLAIN),
-    (FlawKind::Stain,         5750,  100, 1400,  100, FAINT),
-    (FlawKind::Hole,          5800,   20,  300,   20, FAINT),
-    (FlawKind::Knot,          5950,   16,  900,   16, FAINT),
-    (FlawKind::Mispick,       6250,    1,  120, 1800, FAINT),
-    (FlawKind::Slub,          6450,   10,  600,  120, FAINT),
-    (FlawKind::Float,         6580,    4, 1200,   40, FAINT),
-    (FlawKind::DoublePick,    6720,    1,  120, 1800, FAINT),
-    (FlawKind::Contamination, 6850,   60,  500,   60, FAINT),
-    (FlawKind::Crease,        7020,  300,  900,   24, FAINT),
-    (FlawKind::WeftCrack,     7430,    9,  300,  400, FAINT),
-    (FlawKind::StartMark,     7560,   40,  120, 1800, FAINT),
-    (FlawKind::Nep,           7720,    8, 1300,    8, FAINT),
-    (FlawKind::DoubleEnd,     7800,  700,  700,    1, FAINT),
-    (FlawKind::EndOut,        7820,  700, 1500,    1, FAINT),
-    (FlawKind::Selvedge,      8000,   60, 1960,   28, FAINT),
-    (FlawKind::Stain,         8700,   60,  500,   60, NOISE),
-    (FlawKind::Knot,          8800,   12, 1100,   12, NOISE),
-    (FlawKind::Mispick,       8900,    1,  120, 1800, NOISE),
-    (FlawKind::Slub,          9020,    8,  600,  100, NOISE),
-    (FlawKind::EndOut,        9100,  600, 1500,    1, NOISE),
-    (FlawKind::StartMark,     9250,   40,  120, 1800, NOISE),
-    (FlawKind::Contamination, 9400,   40,  800,   40, NOISE),
-    (FlawKind::WeftCrack,     9550,    8,  300,  300, NOISE),
-    (FlawKind::Nep,           9700,    7, 1000,    7, NOISE),
 ];
 
 #[derive(Debug, Args)]
@@ -99,21 +79,23 @@ pub(super) struct DemoArgs {
     out: PathBuf,
 }
 
-pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
     let out = &args.out;
     std::fs::create_dir_all(out).with_context(|| format!("folder {out:?} cannot be made"))?;
     let place = Place {
         store: out.join("selvedge.db").display().to_string(),
         models: None,
     };
+    let file = out.join("station.toml");
+    std::fs::write(&file, STATION).with_context(|| format!("{file:?} cannot be written"))?;
     let sight = Sight {
-        station: None,
-        mm_per_px: Some(LOOM_MM_PER_PX),
+        station: Some(file.clone()),
+        mm_per_px: None,
         workers: None,
     };
     let taught = teach_and_keep(
         &TeachArgs {
-            article: "demo-plain".to_owned(),
+            article: ARTICLE.to_owned(),
             from: vec![SourceSpec::Loom(GOOD_SEED)],
             fast: false,
             quality: false,
@@ -134,29 +116,45 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
     ))?;
     say(&teach::evidence(&passport.evidence))?;
 
-    let (loom, truth) = planted_loom()?;
-    let store = place.open()?;
+    let station = Station::read(&file)?;
     let runtime = Runtime::load()?;
-    let station = sight.station(LOOM_MM_PER_PX)?;
-    let inspection = Inspection {
-        roll: name("demo-1", "roll")?,
-        article: name("demo-plain", "article")?,
-        model: &taught.article,
+    let web = Web::new(&station, stop)?;
+    say(&format!(
+        "inspecting  {} frames of each of two simulated cameras, as fast as cloth runs",
+        web::N_FRAMES
+    ))?;
+    let open = |lane: usize| web.open(lane);
+    let standings = Standings {
         station: &station,
-        sources: vec![(Box::new(loom) as Box<dyn Source>).into()],
-        scorers: scorers_of(&taught.article, &runtime, sight.n_workers()?)?,
-        classes: None,
-        runtime_version: runtime.version().to_owned(),
-        device: runtime.device().to_owned(),
-        begin: crate::resume::Begin::New,
+        open: &open,
+        store: &place.store,
+        shelf: place.shelf(),
+        runtime: &runtime,
+        n_workers: sight.n_workers()?,
+        usual_article: Some(name(ARTICLE, "article")?),
         stop,
     };
-    let mut progress = Progress::start("inspecting", "frames", Some(N_FRAMES));
-    let (store, run) = inspect(inspection, store, &mut |written| written.log(), &mut || {
-        progress.step();
-    })?;
-    drop(progress);
+    let begun_at = Mutex::new(None);
+    let orders: Beside<'_> = (
+        "orders",
+        Box::new(|watched| {
+            let at = begin(watched, stop)?;
+            *begun_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+            Ok(())
+        }),
+    );
+    stand(&standings, vec![orders])?;
+    let begun_at = begun_at
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let origin = begun_at.context("the demo was stopped before its roll began")?;
 
+    let store = Store::open_existing(&place.store)?;
+    let run = store.latest_run(&name(ROLL, "roll")?)?;
+    let run = run
+        .context("found no run of the demo's roll, expected the one that has just ended")?
+        .id;
+    let truth = web.truth(origin);
     let view = RollView::of(&store, run)?;
     look::tell(&view)?;
     compare(&truth, &view.report().flaws)?;
@@ -172,29 +170,26 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
     })
 }
 
-fn planted_loom() -> anyhow::Result<(Loom, Vec<PlantedFlaw>)> {
-    let mut settings = LoomSettings::new(ROLL_SEED);
-    settings.n_frames = Some(N_FRAMES);
-    settings.lost = [LOST_FRAME].into();
-    for (kind, line, lines, column, columns, contrast) in PLANTED {
-        settings = settings.with_flaw(kind, line..line + lines, column..column + columns, contrast);
+/// Begins the demo's roll as soon as both cameras expose, and says at which tick.
+fn begin(watched: &Watched, stop: &AtomicBool) -> anyhow::Result<Option<i64>> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(at) = watched.desk.began_at() {
+            return Ok(at.first().copied());
+        }
+        if watched.desk.is_ready() && !watched.desk.is_busy() {
+            say(&watched.desk.begin(ROLL, None)?)?;
+        }
+        std::thread::sleep(LOOK);
     }
-    let loom = Loom::new(settings)?;
-    let truth = loom.truth();
-    anyhow::ensure!(
-        loom.description().ticks_per_line == 1,
-        "the loom's ticks are taken for lines"
-    );
-    Ok((loom, truth))
+    Ok(None)
 }
 
 /// Holds what was planted against what was found.
-fn compare(truth: &[PlantedFlaw], found: &[FlawReport]) -> anyhow::Result<()> {
+fn compare(truth: &[Planted], found: &[FlawReport]) -> anyhow::Result<()> {
     let mut is_explained = vec![false; found.len()];
     let mut tried = Vec::new();
     for flaw in truth {
-        let along = [flaw.ticks.start as f64, flaw.ticks.end as f64].map(|x| x * LOOM_MM_PER_PX);
-        let across = [flaw.columns.start, flaw.columns.end].map(|x| f64::from(x) * LOOM_MM_PER_PX);
+        let (along, across) = (flaw.along_mm, flaw.across_mm);
         let mut is_found = false;
         for (report, is_explained) in found.iter().zip(&mut is_explained) {
             if near(along, report.along_mm) && near(across, report.across_mm) {
