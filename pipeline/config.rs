@@ -37,7 +37,7 @@
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
 //! overrides the other in silence.
 //!
-//! `[alarms]` and `[outputs.…]` have files of their own beside this one.
+//! `[alarms]`, `[outputs.…]` and `[log]` have files of their own beside this one.
 
 mod alarms;
 
@@ -46,6 +46,10 @@ mod outputs;
 mod calibrated;
 
 mod camera_table;
+
+mod log;
+
+mod reread;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,14 +64,17 @@ use serde::Deserialize;
 
 use self::alarms::RawAlarms;
 use self::camera_table::RawCamera;
+use self::log::RawLog;
 use self::outputs::RawOutputs;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 pub use self::alarms::{AlarmCause, AlarmSettings};
+pub use self::log::{LOGS_KEPT, LogFormat, LogSettings};
 pub use self::outputs::{
     Beat, Marker, ModbusSettings, MqttPayload, MqttSettings, OutputSettings, Signal,
     WebhookSettings,
 };
+pub use self::reread::{Reading, Reread};
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +93,8 @@ pub struct Station {
     pub alarms: AlarmSettings,
     /// Whom alarms go to.
     pub outputs: OutputSettings,
+    /// Where its log goes.
+    pub log: LogSettings,
 }
 
 /// What a station needs to stand by itself.
@@ -176,6 +185,7 @@ impl Station {
             profile: None,
             alarms: AlarmSettings::default(),
             outputs: OutputSettings::default(),
+            log: LogSettings::default(),
         })
     }
 
@@ -284,6 +294,7 @@ impl Station {
             profile,
             alarms: raw.alarms.checked()?,
             outputs: raw.outputs.checked()?,
+            log: raw.log.checked(folder)?,
         })
     }
 }
@@ -362,6 +373,8 @@ struct RawStation {
     alarms: RawAlarms,
     #[serde(default)]
     outputs: RawOutputs,
+    #[serde(default)]
+    log: RawLog,
 }
 
 #[derive(Default, Deserialize)]

@@ -6,7 +6,7 @@
 //! (a thread each, for as long as the station stands)
 //! ```
 //!
-//! Threads and queues that outlive a roll are made here; those of a roll's line in
+//! Each camera is opened on its own thread, at first and after each failure. Threads and queues that outlive a roll are made here; those of a roll's line in
 //! [`mod@crate::line`]. A queue holds what comes while a roll is being begun, and no more: what it
 //! has no room for is a gap of the roll that is on. A roll that fails is told and stays in the store as
 //! aborted; the station goes on. It ends when `stop` is set, or when every camera has come to its end
@@ -14,17 +14,17 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use camera::{Captured, Pool, Source, TicksFrom};
+use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
 use store::{Name, Store};
 
 use crate::channel::{Policy, channel};
-use crate::config::Station;
+use crate::config::{Reread, Station};
 use crate::delivery::Delivery;
 use crate::desk::{Begun, Desk, Order};
 use crate::fitting::{check_channels, check_scale, scorers_of};
@@ -33,7 +33,7 @@ use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{Doing, End, Facts, RollPart, Standing, now, stand};
+use crate::standing::{Doing, End, Facts, RollPart, Standing, first_opened, now, stand};
 
 /// Frames of a camera that wait while a roll is being begun.
 const QUEUE: usize = 32;
@@ -44,8 +44,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What a station is made of.
 pub struct Standings<'a> {
-    /// Scale, place and light.
+    /// What stays as long as it stands: lanes, cameras, whom alarms go to.
     pub station: &'a Station,
+    /// The same, with what each roll takes as it is when the roll begins: light limits, alarms.
+    pub settings: &'a Reread,
     /// Opens the camera of a lane, at first and after each failure.
     pub open: &'a (dyn Fn(usize) -> anyhow::Result<Box<dyn Source>> + Sync),
     /// The store's address.
@@ -71,6 +73,10 @@ pub struct Watched {
     /// Since when it stands.
     pub since: Instant,
     counts: Counts,
+    /// When the main loop last turned while no roll was on.
+    turned: Mutex<Instant>,
+    /// Whether a camera's thread has panicked.
+    has_lost_thread: AtomicBool,
     /// What became of the last roll, in words.
     last_roll: Mutex<Option<String>>,
 }
@@ -129,39 +135,36 @@ pub type Beside<'a> = (
 /// Lets a station stand, and ends with it.
 ///
 /// # Errors
-/// When a camera cannot be opened at first, or a thread not be started. What fails later is told and
-/// mended, or told by `/health`.
+/// When the store cannot be opened, or a thread not be started. A camera that does not open, at first or
+/// later, is tried again, and told by `/health`.
 pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result<()> {
-    let n_lanes = standings.station.lanes.len();
-    let opened = (0..n_lanes)
-        .map(|lane| (standings.open)(lane).with_context(|| format!("lane {}", lane + 1)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let watched = Arc::new(watched(standings, &opened)?);
+    let watched = Arc::new(watched(standings)?);
+    let lanes = standings.station.lanes.iter();
+    let pools: Vec<OnceLock<Pool>> = lanes.map(|_| OnceLock::new()).collect();
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        let mut pools = Vec::new();
         let mut cameras = Vec::new();
-        for (lane, source) in opened.into_iter().enumerate() {
-            let description = source.description().clone();
+        for (lane, made) in pools.iter().enumerate() {
             let (frames, frames_rx) = channel("camera", QUEUE, Policy::DropAndMark);
-            let pool = Pool::new(QUEUE + HELD, description.shape.n_bytes());
-            pools.push(pool.clone());
             let facts = Arc::clone(&watched.cameras[lane]);
             let can_cut = standings.station.lanes[lane].overlapping.is_none();
-            cameras.push(Arc::new(Mutex::new(Standing::new(
-                description,
-                Arc::clone(&facts),
-                frames_rx,
-                can_cut,
-            ))));
+            let standing = Standing::new(Arc::clone(&facts), frames_rx, can_cut);
+            cameras.push(Arc::new(Mutex::new(standing)));
             let (open, stop) = (standings.open, &**standings.stop);
+            let watched = Arc::clone(&watched);
             let body = move || {
+                let _guard = PanicGuard(&watched, lane);
                 let mut delivery = Delivery::new(frames);
                 let mut reopen = || open(lane);
+                let camera = lane as u16;
+                let Some(source) = first_opened(camera, &mut reopen, stop, &facts) else {
+                    return Ok(());
+                };
+                let pool = Pool::new(QUEUE + HELD, source.description().shape.n_bytes());
+                let pool = made.get_or_init(|| pool);
                 let deliver =
                     |captured: Captured| -> ControlFlow<()> { delivery.deliver(captured) };
-                let camera = lane as u16;
-                stand(camera, source, &mut reopen, (&pool, stop), &facts, deliver);
+                stand(camera, source, &mut reopen, (pool, stop), &facts, deliver);
                 delivery.finish(lane, None);
                 Ok(())
             };
@@ -196,7 +199,8 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
         // Whoever waits for a camera or for a buffer ends now.
         standings.stop.store(true, Ordering::Relaxed);
         drop(cameras);
-        pools.iter().for_each(Pool::close);
+        // A camera that opens only now sees the signal before it waits for a buffer.
+        pools.iter().filter_map(OnceLock::get).for_each(Pool::close);
         let mut ended = stood;
         for thread in threads {
             let joined = thread.join();
@@ -207,35 +211,37 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
     })
 }
 
-fn watched(standings: &Standings<'_>, opened: &[Box<dyn Source>]) -> anyhow::Result<Watched> {
-    let cameras: Vec<Arc<Facts>> = opened.iter().map(|_| Arc::default()).collect();
-    let ticks = opened.iter().map(|source| source.description().ticks);
-    let by_ticks: Vec<(TicksFrom, Arc<Facts>)> = ticks.zip(cameras.iter().cloned()).collect();
+fn watched(standings: &Standings<'_>) -> anyhow::Result<Watched> {
+    let lanes = standings.station.lanes.iter();
+    let cameras: Vec<Arc<Facts>> = lanes.map(|_| Arc::default()).collect();
+    for camera in &cameras {
+        camera.is_gone("it is being opened for the first time".to_owned());
+    }
+    let (known, marked) = (cameras.clone(), cameras.clone());
     let (store, shelf, station) = (
         standings.store.to_owned(),
         standings.shelf.clone(),
         standings.station.clone(),
     );
-    let descriptions: Vec<_> = (opened.iter())
-        .map(|source| source.description().clone())
-        .collect();
     // A mistyped address is told before any cloth passes.
     drop(Store::open(&store)?);
     let check = move |order: &Order| {
         let model = shelf.active(&Store::open_existing(&store)?, &order.article)?;
         check_scale(&model, &station)?;
-        let mut cameras = descriptions.iter();
+        let mut cameras = known.iter().filter_map(|camera| camera.description());
         cameras.try_for_each(|camera| check_channels(&model, camera))
     };
     Ok(Watched {
         desk: Desk::new(
             standings.usual_article.clone(),
             Box::new(check),
-            Box::new(move || now(&by_ticks)),
+            Box::new(move || now(&marked)),
         ),
         cameras,
         since: Instant::now(),
         counts: Counts::default(),
+        turned: Mutex::new(Instant::now()),
+        has_lost_thread: AtomicBool::new(false),
         last_roll: Mutex::default(),
     })
 }
@@ -247,6 +253,7 @@ fn roll_after_roll(
     cameras: &[Arc<Mutex<Standing>>],
 ) -> anyhow::Result<()> {
     while !standings.stop.load(Ordering::Relaxed) {
+        watched.has_turned();
         let Some((begun, ends)) = watched.desk.take(LOOK) else {
             let still = cameras.iter().filter(|camera| {
                 let mut camera = camera.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +280,7 @@ fn roll_after_roll(
             }
         };
         watched.note(told);
+        watched.has_turned();
         watched.desk.over();
     }
     Ok(())
@@ -290,14 +298,16 @@ fn inspect_roll(
         at,
     } = begun;
     tracing::info!(%roll, %article, "the roll begins");
+    // What was read anew since the last roll takes effect here.
+    let station = standings.settings.now();
     let store = Store::open(standings.store)?;
     let model = standings.shelf.active(&store, &article)?;
     let classes = standings.shelf.head(&article)?;
     let lanes = cameras.iter().zip(&at).zip(ends);
-    let sources = lanes.zip(&standings.station.lanes);
+    let sources = lanes.zip(&station.lanes);
     let sources = sources.map(|(((camera, begin), end), lane)| {
         let stop = Arc::clone(standings.stop);
-        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop));
+        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop)?);
         let mut source = new_of(part.into(), lane, standings.stop)?;
         source.has_queue = true;
         Ok(source)
@@ -307,7 +317,7 @@ fn inspect_roll(
         roll,
         article,
         model: &model,
-        station: standings.station,
+        station: &station,
         sources,
         classes,
         scorers: scorers_of(&model, standings.runtime, standings.n_workers)?,
@@ -330,6 +340,40 @@ fn inspect_roll(
     Ok(())
 }
 
+/// Does `work` on this thread and gives back what it gives; sets `stop` as soon as that takes longer
+/// than `most`, or `stopped` is set.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn within<T>(
+    most: Duration,
+    stopped: &AtomicBool,
+    stop: &AtomicBool,
+    work: impl FnOnce() -> T,
+) -> anyhow::Result<T> {
+    let (since, is_done) = (Instant::now(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let timer = Builder::new().name("timer".to_owned());
+        let body = || {
+            while !is_done.load(Ordering::Relaxed) {
+                if since.elapsed() >= most || stopped.load(Ordering::Relaxed) {
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+                std::thread::sleep(LOOK);
+            }
+        };
+        let timer = timer
+            .spawn_scoped(scope, body)
+            .context("a thread cannot start")?;
+        let done = work();
+        is_done.store(true, Ordering::Relaxed);
+        let joined = timer.join();
+        joined.map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        Ok(done)
+    })
+}
+
 /// How a station is, by what its cameras do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -342,7 +386,35 @@ pub enum Health {
 /// Longest silence of a camera that is well.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
+/// Tells that a camera's thread has panicked, when it ends so.
+struct PanicGuard<'a>(&'a Watched, usize);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self(watched, lane) = self;
+            watched.cameras[*lane].is_gone("its thread panicked".to_owned());
+            watched.has_lost_thread.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Watched {
+    /// Whether the line turns: what cameras show has been taken within `most`, in whatever state the
+    /// roll is, and every camera has its thread. Where nothing comes there is nothing to take.
+    pub fn is_alive(&self, most: Duration) -> bool {
+        let waits = |facts: &Arc<Facts>| facts.waits().is_some_and(|since| since > most);
+        let is_taken = |facts: &Arc<Facts>| facts.taken().is_some_and(|since| since <= most);
+        let is_stuck = self.cameras.iter().any(waits) && !self.cameras.iter().any(is_taken);
+        let turned = self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_idle = self.desk.on().is_none() && turned.elapsed() > most;
+        !(is_stuck || is_idle || self.has_lost_thread.load(Ordering::Relaxed))
+    }
+
+    fn has_turned(&self) {
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     /// How the station is. A camera that only waits for the web to move is silent too: then this says
     /// so.
     pub fn health(&self) -> Health {
