@@ -20,10 +20,14 @@
 #[cfg(feature = "outputs")]
 mod enabled;
 #[cfg(feature = "outputs")]
+pub use self::enabled::ARE_BUILT_IN;
+#[cfg(feature = "outputs")]
 use self::enabled::Receivers;
 
 #[cfg(not(feature = "outputs"))]
 mod disabled;
+#[cfg(not(feature = "outputs"))]
+pub use self::disabled::ARE_BUILT_IN;
 #[cfg(not(feature = "outputs"))]
 use self::disabled::Receivers;
 

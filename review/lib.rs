@@ -84,8 +84,19 @@ pub struct Snapshot {
     pub n_flaws: u64,
     /// Frames that were dealt with, lost ones too.
     pub n_frames: u64,
+    /// Its settings.
+    pub settings: Settings,
     /// Bytes that are free for the store; `None` where nobody can tell.
     pub free_bytes: Option<u64>,
+}
+
+/// When the station's settings were read, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// When they were read last, in words.
+    pub read_at: String,
+    /// Why they were refused then, if so; those before hold.
+    pub refused: Option<String>,
 }
 
 /// The roll that is on.
@@ -243,6 +254,7 @@ async fn health(State(shown): State<Shown>) -> impl IntoResponse {
         "healthy": snapshot.wrong.is_empty(),
         "wrong": snapshot.wrong,
         "roll": snapshot.roll,
+        "settings": snapshot.settings,
     });
     (status, Json(told))
 }

@@ -4,7 +4,7 @@
 //! fresh from `/live.json`, and says so when the station no longer answers. Words that came from
 //! outside are escaped.
 
-use crate::{Camera, Snapshot};
+use crate::{Camera, Settings, Snapshot};
 
 /// The page of this moment.
 pub(crate) fn of(snapshot: &Snapshot) -> String {
@@ -24,6 +24,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
         .collect();
     let last = snapshot.last_roll.as_deref().unwrap_or("none yet");
     let last = escaped(last);
+    let settings = escaped(&told(&snapshot.settings));
     let cameras: String = snapshot.cameras.iter().zip(1..).map(camera).collect();
     format!(
         r#"<!doctype html>
@@ -47,6 +48,7 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
 <div><dt>rolls cut off</dt><dd id="n_failed">{}</dd></div>
 </dl>
 <p>last: <span id="last_roll">{last}</span></p>
+<p>settings: <span id="settings">{settings}</span></p>
 <section id="cameras" aria-label="Cameras">{cameras}</section>
 </main>
 <footer>Selvedge {}</footer>
@@ -59,6 +61,15 @@ pub(crate) fn of(snapshot: &Snapshot) -> String {
         snapshot.n_failed,
         escaped(&snapshot.version),
     )
+}
+
+/// What became of the settings, as the script says it too.
+fn told(settings: &Settings) -> String {
+    let read_at = &settings.read_at;
+    match &settings.refused {
+        None => format!("read {read_at}"),
+        Some(why) => format!("refused {read_at}, those before hold: {why}"),
+    }
 }
 
 fn camera((camera, nth): (&Camera, usize)) -> String {
