@@ -27,7 +27,7 @@ use calibration::um_from_mm;
 use camera::{Fault, Faulty, LoomSettings, Paced, Source};
 use models::onnx::Runtime;
 use models::{BackboneFile, FalseAlarms, Mode};
-use selvedge::config::{Lane, Station};
+use selvedge::config::{Lane, Reread, Station};
 use selvedge::meters::BIN_ENDS_MS;
 use selvedge::shelf::Shelf;
 use selvedge::source::{LOOM_MM_PER_PX, SourceSpec, loom_lane};
@@ -162,6 +162,7 @@ fn main() -> anyhow::Result<()> {
     );
     let standings = Standings {
         station: &station,
+        settings: &Reread::new(folder.path().join("station.toml"), station.clone()),
         open: &|lane| web.open(lane),
         store: &url,
         shelf: Shelf::new(None, &url),

@@ -116,6 +116,11 @@ impl Alarms {
         }
     }
 
+    /// Takes over what raises alarms from now on; what is latched stays.
+    pub fn take_settings(&mut self, settings: &AlarmSettings) {
+        self.settings = settings.clone();
+    }
+
     /// A new roll: its flaws are counted anew.
     pub fn begin_roll(&mut self) {
         self.repeats = Repeats::default();

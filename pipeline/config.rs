@@ -38,7 +38,7 @@
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
 //! overrides the other in silence.
 //!
-//! `[alarms]` and `[outputs.…]` have files of their own beside this one.
+//! `[alarms]`, `[outputs.…]` and `[log]` have files of their own beside this one.
 
 mod alarms;
 
@@ -47,6 +47,10 @@ mod outputs;
 mod calibrated;
 
 mod camera_table;
+
+mod log;
+
+mod reread;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,14 +65,17 @@ use serde::Deserialize;
 
 use self::alarms::RawAlarms;
 use self::camera_table::RawCamera;
+use self::log::RawLog;
 use self::outputs::RawOutputs;
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 pub use self::alarms::{AlarmCause, AlarmSettings};
+pub use self::log::{LOGS_KEPT, LogFormat, LogSettings};
 pub use self::outputs::{
     Beat, Marker, ModbusSettings, MqttPayload, MqttSettings, OutputSettings, Signal,
     WebhookSettings,
 };
+pub use self::reread::{Reading, Reread};
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +94,8 @@ pub struct Station {
     pub alarms: AlarmSettings,
     /// Whom alarms go to.
     pub outputs: OutputSettings,
+    /// Where its log goes.
+    pub log: LogSettings,
 }
 
 /// What a station needs to stand by itself.
@@ -182,6 +191,7 @@ impl Station {
             profile: None,
             alarms: AlarmSettings::default(),
             outputs: OutputSettings::default(),
+            log: LogSettings::default(),
         })
     }
 
@@ -299,6 +309,7 @@ impl Station {
             profile,
             alarms: raw.alarms.checked()?,
             outputs: raw.outputs.checked()?,
+            log: raw.log.checked(folder)?,
         })
     }
 }
@@ -378,6 +389,8 @@ struct RawStation {
     alarms: RawAlarms,
     #[serde(default)]
     outputs: RawOutputs,
+    #[serde(default)]
+    log: RawLog,
 }
 
 #[derive(Default, Deserialize)]

@@ -77,7 +77,7 @@ pub type Marks = dyn Fn() -> Option<Vec<i64>> + Send + Sync;
 
 /// Takes orders. Shared between all who give them and the station.
 pub struct Desk {
-    usual_article: Option<Name>,
+    usual_article: Mutex<Option<Name>>,
     check: Box<Check>,
     marks: Box<Marks>,
     state: Mutex<State>,
@@ -107,7 +107,7 @@ impl Desk {
     /// A desk at which nothing is on.
     pub fn new(usual_article: Option<Name>, check: Box<Check>, marks: Box<Marks>) -> Self {
         Self {
-            usual_article,
+            usual_article: Mutex::new(usual_article),
             check,
             marks,
             state: Mutex::default(),
@@ -123,7 +123,7 @@ impl Desk {
         let roll = Name::new(roll).with_context(|| format!("roll {roll:?}"))?;
         let article = match article {
             Some(article) => Name::new(article).with_context(|| format!("article {article:?}"))?,
-            None => self.usual_article.clone().context(
+            None => self.usual_article().context(
                 "found no article, expected ROLL;ARTICLE, or article = \"…\" in the station file",
             )?,
         };
@@ -168,6 +168,18 @@ impl Desk {
         };
         state.end_at(&self.marks()?);
         Ok(answer)
+    }
+
+    /// The article of rolls for which none is said.
+    pub fn usual_article(&self) -> Option<Name> {
+        let usual = self.usual_article.lock();
+        usual.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes it, from the next order on.
+    pub fn set_usual_article(&self, article: Option<Name>) {
+        let mut usual = (self.usual_article.lock()).unwrap_or_else(PoisonError::into_inner);
+        *usual = article;
     }
 
     fn marks(&self) -> anyhow::Result<Vec<i64>> {

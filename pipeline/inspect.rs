@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
 use calibration::LaneGeometry;
-use camera::Source;
+use camera::{Description, Source};
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
 
@@ -197,10 +197,18 @@ fn check(inspection: &Inspection<'_>) -> anyhow::Result<()> {
 
 /// Where the lanes lie on the web.
 fn places(inspection: &Inspection<'_>) -> anyhow::Result<Vec<LanePlace>> {
-    let lanes = inspection.station.lanes.iter().zip(&inspection.sources);
-    let geometries = lanes
-        .map(|(lane, opened)| {
-            let description = opened.source.description();
+    let sources = inspection.sources.iter();
+    let descriptions: Vec<_> = sources.map(|lane| lane.source.description()).collect();
+    places_of(inspection.station, &descriptions)
+}
+
+/// Where the lanes of a station lie on the web, whose cameras from the left are such.
+///
+/// # Errors
+/// When a lane's scales contradict each other, or no lane sees a strip between two.
+pub fn places_of(station: &Station, cameras: &[&Description]) -> anyhow::Result<Vec<LanePlace>> {
+    let geometries = (station.lanes.iter().zip(cameras))
+        .map(|(lane, description)| {
             Ok(LaneGeometry::new(
                 lane.mm_per_px,
                 um_per_tick(lane, description)?,

@@ -70,11 +70,7 @@ pub mod outputs;
 
 pub mod meters;
 
-pub mod pulse;
-
 pub mod ribbon;
-
-pub mod watched;
 
 pub mod shelf;
 
@@ -85,6 +81,8 @@ pub mod resume;
 pub mod ending;
 
 pub mod inspect;
+
+pub mod watched;
 
 pub mod station;
 

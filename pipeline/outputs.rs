@@ -20,10 +20,14 @@
 #[cfg(feature = "outputs")]
 mod enabled;
 #[cfg(feature = "outputs")]
+pub use self::enabled::ARE_BUILT_IN;
+#[cfg(feature = "outputs")]
 use self::enabled::Receivers;
 
 #[cfg(not(feature = "outputs"))]
 mod disabled;
+#[cfg(not(feature = "outputs"))]
+pub use self::disabled::ARE_BUILT_IN;
 #[cfg(not(feature = "outputs"))]
 use self::disabled::Receivers;
 
@@ -34,7 +38,7 @@ use calibration::{Span, Um, WebRect};
 use store::{FlawId, NewFlaw, now_us};
 
 use crate::alarms::{Alarms, Change, FoundFlaw, Standing};
-use crate::config::Station;
+use crate::config::{AlarmSettings, Station};
 use crate::repeats::Repeat;
 use crate::running::Running;
 
@@ -172,6 +176,11 @@ impl Outputs {
         let change = told.alarms.acknowledge(id, by, now)?;
         self.pass(&mut told, std::iter::once(About::Change(&change)), now);
         Ok(change)
+    }
+
+    /// Takes over what raises alarms from now on; what is latched stays.
+    pub fn take_settings(&self, settings: &AlarmSettings) {
+        self.lock().alarms.take_settings(settings);
     }
 
     /// The line is alive. To be called at least every second, also while the cloth stands.

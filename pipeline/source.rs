@@ -152,12 +152,7 @@ pub fn new_of(
     let Some(settings) = lane.overlapping else {
         return Ok(opened);
     };
-    let description = opened.source.description();
-    ensure!(
-        settings.length != LengthFrom::Encoder || description.ticks == TicksFrom::Encoder,
-        "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
-        description.name
-    );
+    check_encoder(lane, opened.source.description())?;
     let source = NewCloth::new(opened.source, settings, Arc::clone(stop));
     Ok(LaneSource {
         length: Some(source.facts()),
@@ -165,6 +160,22 @@ pub fn new_of(
         has_queue: opened.has_queue,
         counts: opened.counts,
     })
+}
+
+/// Refuses a lane whose length is to come from an encoder that its camera does not have.
+///
+/// # Errors
+/// Naming the camera.
+pub fn check_encoder(lane: &Lane, camera: &Description) -> anyhow::Result<()> {
+    let is_wanted = lane
+        .overlapping
+        .is_some_and(|settings| settings.length == LengthFrom::Encoder);
+    ensure!(
+        !is_wanted || camera.ticks == TicksFrom::Encoder,
+        "found length = \"encoder\" for {}, which has no encoder: its lines are only numbered; expected length = \"pictures\"",
+        camera.name
+    );
+    Ok(())
 }
 
 /// The camera of one lane as it is, whether or not its frames show cloth again.

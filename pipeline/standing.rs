@@ -13,7 +13,9 @@
 //! did not show until then is lost.
 //!
 //! A camera that fails is opened again, sooner at first and later less often, for as long as the
-//! station stands; its lane's cloth meanwhile is a gap, and no other lane waits. [`Facts`] say what a
+//! station stands; its lane's cloth meanwhile is a gap, and no other lane waits. One that does not
+//! answer when the station begins to stand is tried in the same way; what its frames are like is not
+//! known until then, and no roll can begin without it. [`Facts`] say what a
 //! camera does. No thread and no channel is made here.
 
 mod facts;
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use camera::{
     Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, capture,
 };
@@ -40,7 +43,29 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fr
 /// Opens a camera, at first and after each failure.
 pub type Open<'a> = dyn FnMut() -> anyhow::Result<Box<dyn Source>> + Send + 'a;
 
-/// The body of a camera's thread: hands over everything that the camera exposes, and opens it again
+/// The camera, opened for the first time; `None` when `stop` was set before it answered.
+pub fn first_opened(
+    camera: u16,
+    open: &mut Open<'_>,
+    stop: &AtomicBool,
+    facts: &Facts,
+) -> Option<Box<dyn Source>> {
+    let source = match open() {
+        Ok(source) => source,
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(camera, error, "the camera does not open and is tried again");
+            facts.was_refused(error);
+            let source = reopened(open, None, stop, facts)?;
+            tracing::warn!(camera, "the camera is there");
+            source
+        }
+    };
+    facts.is_open(source.description());
+    Some(source)
+}
+
+/// The rest of a camera's thread: hands over everything that the camera exposes, and opens it again
 /// when it fails, until it ends by itself, nobody listens or `stop` is set.
 pub fn stand(
     camera: u16,
@@ -73,7 +98,7 @@ pub fn stand(
         after = Some(place.after());
         tracing::error!(camera, %error, "the camera failed and is opened again");
         facts.has_failed(error.to_string());
-        match reopened(open, &expected, stop, facts) {
+        match reopened(open, Some(&expected), stop, facts) {
             Some(opened) => source = opened,
             None => return,
         }
@@ -82,10 +107,11 @@ pub fn stand(
     }
 }
 
-/// The camera, opened again; `None` when `stop` was set before it answered.
+/// The camera, opened again, with frames as `expected` where that is known; `None` when `stop` was set
+/// before it answered.
 fn reopened(
     open: &mut Open<'_>,
-    expected: &Description,
+    expected: Option<&Description>,
     stop: &AtomicBool,
     facts: &Facts,
 ) -> Option<Box<dyn Source>> {
@@ -100,12 +126,14 @@ fn reopened(
         }
         wait = (wait * 2).min(BACK_OFF.1);
         match open() {
-            Ok(source) if source.description().shape == expected.shape => return Some(source),
             Ok(source) => {
                 let found = source.description().shape;
-                let expected = expected.shape;
-                let why = format!("it came back with frames of {found:?}, expected {expected:?}");
-                facts.is_gone(why);
+                match expected.map(|expected| expected.shape) {
+                    Some(expected) if found != expected => facts.is_gone(format!(
+                        "it came back with frames of {found:?}, expected {expected:?}"
+                    )),
+                    Some(_) | None => return Some(source),
+                }
             }
             Err(error) => facts.is_gone(format!("{error:#}")),
         }
@@ -197,8 +225,6 @@ impl Place {
 
 /// The receiving end of a camera that stands.
 pub struct Standing {
-    /// What its frames are like.
-    pub description: Description,
     /// What it does.
     pub facts: Arc<Facts>,
     /// Whether a frame that reaches over a roll's end may be cut there.
@@ -211,14 +237,8 @@ pub struct Standing {
 impl Standing {
     /// Of a camera whose thread sends `frames`. Frames that show cloth again are not cut: what is new
     /// in them is only known later.
-    pub fn new(
-        description: Description,
-        facts: Arc<Facts>,
-        frames: Receiver<Captured>,
-        can_cut: bool,
-    ) -> Self {
+    pub fn new(facts: Arc<Facts>, frames: Receiver<Captured>, can_cut: bool) -> Self {
         Self {
-            description,
             facts,
             can_cut,
             frames,
@@ -231,7 +251,7 @@ impl Standing {
         self.rest = None;
         loop {
             match self.frames.try_recv() {
-                Ok(_) => {}
+                Ok(_) => self.facts.is_taken(),
                 Err(crossbeam::channel::TryRecvError::Empty) => return true,
                 Err(crossbeam::channel::TryRecvError::Disconnected) => return false,
             }
@@ -285,14 +305,18 @@ pub struct RollPart {
 
 impl RollPart {
     /// The roll that begins at tick `begin` of `camera` and ends at `end`, or when `stop` is set.
+    ///
+    /// # Errors
+    /// When the camera has never been opened.
     pub fn new(
         camera: Arc<Mutex<Standing>>,
         begin: i64,
         end: Arc<End>,
         stop: Arc<AtomicBool>,
-    ) -> Self {
-        let description = lock(&camera).description.clone();
-        Self {
+    ) -> anyhow::Result<Self> {
+        let description = lock(&camera).facts.description().cloned();
+        let description = description.context("found a camera that never answered")?;
+        Ok(Self {
             description: Description {
                 live: true,
                 n_frames: None,
@@ -307,7 +331,7 @@ impl RollPart {
             next_sequence: 0,
             reached: begin,
             waiting_since: None,
-        }
+        })
     }
 
     /// In the roll's own sequence numbers and ticks.
@@ -367,7 +391,10 @@ impl Source for RollPart {
                 None => camera.frames.recv_timeout(LOOK),
             };
             let captured = match next {
-                Ok(captured) => captured,
+                Ok(captured) => {
+                    camera.facts.is_taken();
+                    captured
+                }
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {
                     let is_over = end < i64::MAX && {

@@ -6,7 +6,7 @@
 //! (a thread each, for as long as the station stands)
 //! ```
 //!
-//! Threads and queues that outlive a roll are made here; those of a roll's line in
+//! Each camera is opened on its own thread, at first and after each failure. Threads and queues that outlive a roll are made here; those of a roll's line in
 //! [`mod@crate::line`]. A queue holds what comes while a roll is being begun, and no more: what it
 //! has no room for is a gap of the roll that is on. A roll that fails is told and stays in the store as
 //! aborted; the station goes on. It ends when `stop` is set, or when every camera has come to its end
@@ -14,27 +14,27 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use camera::{Captured, Description, Pool, Source, TicksFrom};
+use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
 use store::{Name, Store};
 
 use crate::channel::{Policy, channel};
-use crate::config::{Lane, Station};
+use crate::config::{Reread, Station};
 use crate::delivery::Delivery;
 use crate::desk::{Begun, Desk, Order};
-use crate::fitting::{check_channels, check_scale, scorers_of, um_per_tick};
+use crate::fitting::{check_channels, check_scale, scorers_of};
 use crate::inspect::{Inspection, inspect};
 use crate::outputs::Outputs;
 use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{End, Facts, RollPart, Standing, now, stand};
+use crate::standing::{End, Facts, RollPart, Standing, first_opened, now, stand};
 use crate::watched::Watched;
 
 /// Frames of a camera that wait while a roll is being begun.
@@ -46,8 +46,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What a station is made of.
 pub struct Standings<'a> {
-    /// Scale, place and light.
+    /// What stays as long as it stands: lanes, cameras, whom alarms go to.
     pub station: &'a Station,
+    /// The same, with what each roll takes as it is when the roll begins: light limits, alarms.
+    pub settings: &'a Reread,
     /// Opens the camera of a lane, at first and after each failure.
     pub open: &'a (dyn Fn(usize) -> anyhow::Result<Box<dyn Source>> + Sync),
     /// The store's address.
@@ -74,45 +76,41 @@ pub type Beside<'a> = (
 /// Lets a station stand, and ends with it.
 ///
 /// # Errors
-/// When a camera cannot be opened at first, or a thread not be started. What fails later is told and
-/// mended, or told by `/health`.
+/// When the store cannot be opened, or a thread not be started. A camera that does not open, at first or
+/// later, is tried again, and told by `/health`.
 pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result<()> {
-    let n_lanes = standings.station.lanes.len();
-    let opened = (0..n_lanes)
-        .map(|lane| (standings.open)(lane).with_context(|| format!("lane {}", lane + 1)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let watched = Arc::new(watched(standings, &opened)?);
+    let watched = Arc::new(watched(standings)?);
+    let lanes = standings.station.lanes.iter();
+    let pools: Vec<OnceLock<Pool>> = lanes.map(|_| OnceLock::new()).collect();
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
-        let mut pools = Vec::new();
         let mut cameras = Vec::new();
-        for (lane, source) in opened.into_iter().enumerate() {
-            let description = source.description().clone();
+        for (lane, made) in pools.iter().enumerate() {
             let (mut frames, frames_rx) = channel("camera", QUEUE, Policy::DropAndMark);
             watched
                 .depths
                 .show(format!("camera {}", lane + 1), &mut frames);
-            let pool = Pool::new(QUEUE + HELD, description.shape.n_bytes());
-            pools.push(pool.clone());
             let facts = Arc::clone(&watched.cameras[lane]);
             let can_cut = standings.station.lanes[lane].overlapping.is_none();
-            cameras.push(Arc::new(Mutex::new(Standing::new(
-                description,
-                Arc::clone(&facts),
-                frames_rx,
-                can_cut,
-            ))));
+            let standing = Standing::new(Arc::clone(&facts), frames_rx, can_cut);
+            cameras.push(Arc::new(Mutex::new(standing)));
             let (open, stop) = (standings.open, &**standings.stop);
-            let watching = Arc::clone(&watched);
+            let watched = Arc::clone(&watched);
             let body = move || {
+                let _guard = PanicGuard(&watched, lane);
                 let mut delivery = Delivery::new(frames);
                 let mut reopen = || open(lane);
+                let camera = lane as u16;
+                let Some(source) = first_opened(camera, &mut reopen, stop, &facts) else {
+                    return Ok(());
+                };
+                let pool = Pool::new(QUEUE + HELD, source.description().shape.n_bytes());
+                let pool = made.get_or_init(|| pool);
                 let deliver = |captured: Captured| -> ControlFlow<()> {
-                    watching.reached(lane, captured.ticks().end);
+                    watched.reached(lane, captured.ticks().end);
                     delivery.deliver(captured)
                 };
-                let camera = lane as u16;
-                stand(camera, source, &mut reopen, (&pool, stop), &facts, deliver);
+                stand(camera, source, &mut reopen, (pool, stop), &facts, deliver);
                 delivery.finish(lane, None);
                 Ok(())
             };
@@ -151,7 +149,8 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
         // Whoever waits for a camera or for a buffer ends now.
         standings.stop.store(true, Ordering::Relaxed);
         drop(cameras);
-        pools.iter().for_each(Pool::close);
+        // A camera that opens only now sees the signal before it waits for a buffer.
+        pools.iter().filter_map(OnceLock::get).for_each(Pool::close);
         let mut ended = stood;
         for thread in threads {
             let joined = thread.join();
@@ -163,56 +162,34 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
     })
 }
 
-fn watched(standings: &Standings<'_>, opened: &[Box<dyn Source>]) -> anyhow::Result<Watched> {
-    let cameras: Vec<Arc<Facts>> = opened.iter().map(|_| Arc::default()).collect();
-    let ticks = opened.iter().map(|source| source.description().ticks);
-    let by_ticks: Vec<(TicksFrom, Arc<Facts>)> = ticks.zip(cameras.iter().cloned()).collect();
+fn watched(standings: &Standings<'_>) -> anyhow::Result<Watched> {
+    let lanes = standings.station.lanes.iter();
+    let cameras: Vec<Arc<Facts>> = lanes.map(|_| Arc::default()).collect();
+    for camera in &cameras {
+        camera.is_gone("it is being opened for the first time".to_owned());
+    }
+    let (known, marked) = (cameras.clone(), cameras.clone());
     let (store, shelf, station) = (
         standings.store.to_owned(),
         standings.shelf.clone(),
         standings.station.clone(),
     );
-    let descriptions: Vec<_> = (opened.iter())
-        .map(|source| source.description().clone())
-        .collect();
-    let um_per_tick = positions(&standings.station.lanes, &descriptions)?;
-    let outputs = Outputs::start(standings.station)?;
     // A mistyped address is told before any cloth passes.
     drop(Store::open(&store)?);
     let check = move |order: &Order| {
         let model = shelf.active(&Store::open_existing(&store)?, &order.article)?;
         check_scale(&model, &station)?;
-        let mut cameras = descriptions.iter();
+        let mut cameras = known.iter().filter_map(|camera| camera.description());
         cameras.try_for_each(|camera| check_channels(&model, camera))
     };
     let desk = Desk::new(
         standings.usual_article.clone(),
         Box::new(check),
-        Box::new(move || now(&by_ticks)),
+        Box::new(move || now(&marked)),
     );
-    Ok(Watched::new(desk, cameras, um_per_tick, outputs))
-}
-
-/// Cloth per tick, µm, of the cameras whose ticks say where the cloth is: those with the encoder, or
-/// the first where there is none.
-///
-/// # Errors
-/// When a marker is to be told by frames that show cloth again.
-fn positions(lanes: &[Lane], cameras: &[Description]) -> anyhow::Result<Vec<Option<f64>>> {
-    let has_encoder = |camera: &Description| camera.ticks == TicksFrom::Encoder;
-    let is_any = cameras.iter().any(has_encoder);
-    let of_lane = |(nth, (lane, camera)): (usize, (&Lane, &Description))| {
-        let counts = if is_any {
-            has_encoder(camera)
-        } else {
-            nth == 0
-        };
-        (counts && lane.overlapping.is_none())
-            .then(|| um_per_tick(lane, camera))
-            .transpose()
-    };
-    let both = lanes.iter().zip(cameras).enumerate();
-    both.map(of_lane).collect()
+    let outputs = Outputs::start(standings.station)?;
+    let lanes = standings.station.lanes.clone();
+    Ok(Watched::new(desk, cameras, lanes, outputs))
 }
 
 /// Inspects what is ordered, until the station is to end.
@@ -222,7 +199,7 @@ fn roll_after_roll(
     cameras: &[Arc<Mutex<Standing>>],
 ) -> anyhow::Result<()> {
     while !standings.stop.load(Ordering::Relaxed) {
-        watched.turns();
+        watched.has_turned();
         let Some((begun, ends)) = watched.desk.take(LOOK) else {
             let still = cameras.iter().filter(|camera| {
                 let mut camera = camera.lock().unwrap_or_else(PoisonError::into_inner);
@@ -237,6 +214,7 @@ fn roll_after_roll(
         let order = begun.order.clone();
         let ended = inspect_roll(standings, watched, cameras, begun, ends);
         watched.ended(&order, &ended);
+        watched.has_turned();
         watched.desk.over();
     }
     Ok(())
@@ -252,14 +230,17 @@ fn inspect_roll(
     let Begun { order, at } = begun;
     let Order { roll, article } = order.clone();
     tracing::info!(%roll, %article, "the roll begins");
+    // What was read anew since the last roll takes effect here.
+    let station = standings.settings.now();
+    watched.take_alarms(&station.alarms);
     let store = Store::open(standings.store)?;
     let model = standings.shelf.active(&store, &article)?;
     let classes = standings.shelf.head(&article)?;
     let lanes = cameras.iter().zip(&at).zip(ends);
-    let sources = lanes.zip(&standings.station.lanes);
+    let sources = lanes.zip(&station.lanes);
     let sources = sources.map(|(((camera, begin), end), lane)| {
         let stop = Arc::clone(standings.stop);
-        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop));
+        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop)?);
         let mut source = new_of(part.into(), lane, standings.stop)?;
         source.has_queue = true;
         Ok(source)
@@ -269,7 +250,7 @@ fn inspect_roll(
         roll,
         article,
         model: &model,
-        station: standings.station,
+        station: &station,
         sources,
         classes,
         scorers: scorers_of(&model, standings.runtime, standings.n_workers)?,
@@ -286,4 +267,51 @@ fn inspect_roll(
     let mut progress = || watched.dealt();
     inspect(inspection, store, &mut announce, &mut progress)?;
     Ok(())
+}
+
+/// Does `work` on this thread and gives back what it gives; sets `stop` as soon as that takes longer
+/// than `most`, or `stopped` is set.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn within<T>(
+    most: Duration,
+    stopped: &AtomicBool,
+    stop: &AtomicBool,
+    work: impl FnOnce() -> T,
+) -> anyhow::Result<T> {
+    let (since, is_done) = (Instant::now(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let timer = Builder::new().name("timer".to_owned());
+        let body = || {
+            while !is_done.load(Ordering::Relaxed) {
+                if since.elapsed() >= most || stopped.load(Ordering::Relaxed) {
+                    stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+                std::thread::sleep(LOOK);
+            }
+        };
+        let timer = timer
+            .spawn_scoped(scope, body)
+            .context("a thread cannot start")?;
+        let done = work();
+        is_done.store(true, Ordering::Relaxed);
+        let joined = timer.join();
+        joined.map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        Ok(done)
+    })
+}
+
+/// Tells that a camera's thread has panicked, when it ends so.
+struct PanicGuard<'a>(&'a Watched, usize);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self(watched, lane) = self;
+            watched.cameras[*lane].is_gone("its thread panicked".to_owned());
+            watched.has_lost_thread();
+        }
+    }
 }

@@ -15,14 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use calibration::Um;
+use camera::TicksFrom;
 use store::{EventSeverity, NewEvent, Store, StoreError};
 
 use crate::alarms::{Alarm, Change, FoundFlaw};
 use crate::channel::Depths;
+use crate::config::{AlarmSettings, Lane};
 use crate::desk::{Desk, Order, Said};
+use crate::fitting::um_per_tick;
 use crate::meters::Times;
 use crate::outputs::{Event, Outputs, RollAbout};
-use crate::pulse::{Pulse, Signs};
 use crate::record::Written;
 use crate::ribbon::Ribbon;
 use crate::standing::{Doing, Facts};
@@ -33,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const ASK_DISK: Duration = Duration::from_secs(5);
 /// Events that may wait for the store; a station that cannot write tells the log too.
 const MOST_EVENTS: usize = 1000;
+/// How long frames may wait, or the station's loop may not turn, before the line counts as hung; models
+/// are loaded in that time when a roll begins.
+const HUNG: Duration = Duration::from_secs(10);
 /// Longest silence of a camera that is well.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
@@ -48,18 +53,22 @@ pub struct Watched {
     pub depths: Depths,
     /// From a frame's exposure until all of it is in the store.
     pub latency: Times,
-    /// Cloth per tick of each camera that says where the cloth is; `None` for one that does not.
-    um_per_tick: Vec<Option<f64>>,
+    lanes: Vec<Lane>,
     /// How far the cloth has come since the station stands, micrometres.
     reached: AtomicI64,
     outputs: Outputs,
+    /// Whether the roll that is on has a run in the store.
+    has_begun: AtomicBool,
     counts: Counts,
     ribbon: Mutex<Ribbon>,
     /// What became of the last roll, in words.
     last_roll: Mutex<Option<String>>,
     unwritten: Mutex<VecDeque<NewEvent>>,
     free_bytes: AtomicU64,
-    lives: AtomicBool,
+    /// When the station's loop last turned.
+    turned: Mutex<Instant>,
+    /// Whether a camera's thread has panicked.
+    has_lost_thread: AtomicBool,
 }
 
 #[derive(Default)]
@@ -68,8 +77,6 @@ struct Counts {
     n_failed: AtomicU64,
     n_flaws: AtomicU64,
     n_dealt: AtomicU64,
-    n_turns: AtomicU64,
-    is_running: AtomicBool,
 }
 
 /// How a station is, by what its cameras do.
@@ -85,12 +92,11 @@ pub enum Health {
 const UNKNOWN: u64 = u64::MAX;
 
 impl Watched {
-    /// Of a station at whose desk nothing is on. `um_per_tick` is for each camera whose ticks say
-    /// where the cloth is.
+    /// Of a station at whose desk nothing is on; cameras and lanes from the left.
     pub(crate) fn new(
         desk: Desk,
         cameras: Vec<Arc<Facts>>,
-        um_per_tick: Vec<Option<f64>>,
+        lanes: Vec<Lane>,
         outputs: Outputs,
     ) -> Self {
         Self {
@@ -99,15 +105,17 @@ impl Watched {
             since: Instant::now(),
             depths: Depths::default(),
             latency: Times::default(),
-            um_per_tick,
+            lanes,
             reached: AtomicI64::new(i64::MIN),
             outputs,
+            has_begun: AtomicBool::new(false),
             counts: Counts::default(),
             ribbon: Mutex::default(),
             last_roll: Mutex::default(),
             unwritten: Mutex::default(),
             free_bytes: AtomicU64::new(UNKNOWN),
-            lives: AtomicBool::new(true),
+            turned: Mutex::new(Instant::now()),
+            has_lost_thread: AtomicBool::new(false),
         }
     }
 
@@ -146,9 +154,19 @@ impl Watched {
         Some(self.free_bytes.load(Ordering::Relaxed)).filter(|free| *free != UNKNOWN)
     }
 
-    /// Whether the line deals with what comes.
+    /// Whether the line turns: what cameras show has been taken within `most`, in whatever state the
+    /// roll is, and every camera has its thread. Where nothing comes there is nothing to take.
+    pub fn is_alive(&self, most: Duration) -> bool {
+        let waits = |facts: &Arc<Facts>| facts.waits().is_some_and(|since| since > most);
+        let is_taken = |facts: &Arc<Facts>| facts.taken().is_some_and(|since| since <= most);
+        let is_stuck = self.cameras.iter().any(waits) && !self.cameras.iter().any(is_taken);
+        let is_idle = self.desk.on().is_none() && lock(&self.turned).elapsed() > most;
+        !(is_stuck || is_idle || self.has_lost_thread.load(Ordering::Relaxed))
+    }
+
+    /// Whether the line turns, by what heartbeats go by.
     pub fn lives(&self) -> bool {
-        self.lives.load(Ordering::Relaxed)
+        self.is_alive(HUNG)
     }
 
     /// Alarms that wait for a person.
@@ -202,8 +220,18 @@ impl Watched {
     }
 
     /// The station's own loop has turned.
-    pub(crate) fn turns(&self) {
-        self.counts.n_turns.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn has_turned(&self) {
+        *lock(&self.turned) = Instant::now();
+    }
+
+    /// A camera's thread has panicked.
+    pub(crate) fn has_lost_thread(&self) {
+        self.has_lost_thread.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes over what raises alarms; what is latched stays.
+    pub(crate) fn take_alarms(&self, settings: &AlarmSettings) {
+        self.outputs.take_settings(settings);
     }
 
     /// An exposure has been dealt with.
@@ -213,7 +241,7 @@ impl Watched {
 
     /// A roll has ended.
     pub(crate) fn ended(&self, order: &Order, ended: &anyhow::Result<()>) {
-        let has_begun = self.counts.is_running.swap(false, Ordering::Relaxed);
+        let has_begun = self.has_begun.swap(false, Ordering::Relaxed);
         let roll = &order.roll;
         let (count, state, told) = match ended {
             Ok(()) => {
@@ -238,21 +266,38 @@ impl Watched {
 
     /// The camera of `lane` has come to `tick`.
     pub(crate) fn reached(&self, lane: usize, tick: i64) {
-        let Some(um_per_tick) = self.um_per_tick[lane] else {
+        let Some(position) = self.position(lane, tick) else {
             return;
         };
-        let position = (tick as f64 * um_per_tick).round() as i64;
         // One encoder serves all; the camera that is farthest says where the cloth is.
-        if self.reached.fetch_max(position, Ordering::Relaxed) < position {
-            self.outputs.reached(Um(position));
+        if self.reached.fetch_max(position.get(), Ordering::Relaxed) < position.get() {
+            self.outputs.reached(position);
         }
+    }
+
+    /// Where a camera's tick lies on the station's own scale: the encoder's, else that of the first
+    /// camera's lines. Frames that show cloth again have no place on it.
+    fn position(&self, lane: usize, tick: i64) -> Option<Um> {
+        let counts = |facts: &Arc<Facts>| {
+            let known = facts.description();
+            known.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
+        };
+        let facts = &self.cameras[lane];
+        let is_first = lane == 0 && !self.cameras.iter().any(counts);
+        let settings = &self.lanes[lane];
+        if settings.overlapping.is_some() || !(counts(facts) || is_first) {
+            return None;
+        }
+        // Scales that contradict each other are told when a roll begins.
+        let um_per_tick = um_per_tick(settings, facts.description()?).ok()?;
+        Some(Um((tick as f64 * um_per_tick).round() as i64))
     }
 
     /// Where a roll that begins at these ticks begins on the station's own scale.
     fn origin(&self, at: &[i64]) -> Um {
-        let by = self.um_per_tick.iter().zip(at);
-        let mut places = by.filter_map(|(um, tick)| Some((*tick as f64 * (*um)?).round() as i64));
-        Um(places.next().unwrap_or(0))
+        let lanes = at.iter().enumerate();
+        let mut places = lanes.filter_map(|(lane, tick)| self.position(lane, *tick));
+        places.next().unwrap_or(Um::ZERO)
     }
 
     /// Hears what is in the store of the roll that was begun as `order` at the ticks `at`.
@@ -260,7 +305,7 @@ impl Watched {
         let changes = match written {
             Written::Began(run) => {
                 *lock(&self.ribbon) = Ribbon::default();
-                self.counts.is_running.store(true, Ordering::Relaxed);
+                self.has_begun.store(true, Ordering::Relaxed);
                 self.outputs.tell(&Event::RollBegan(RollAbout {
                     roll: order.roll.to_string(),
                     article: order.article.to_string(),
@@ -352,16 +397,16 @@ impl Watched {
     /// Looks after the station until `stop` is set: signs of life, events, the disk.
     pub(crate) fn watch(&self, store: &str, stop: &AtomicBool) -> anyhow::Result<()> {
         let mut store = Store::open(store)?;
-        let mut pulse = Pulse::new(self.signs());
         let mut asked: Option<Instant> = None;
+        let mut lived = true;
         loop {
             let is_over = stop.load(Ordering::Relaxed);
             let now = Instant::now();
-            let lives = pulse.lives(self.signs(), now);
+            let lives = self.lives();
             if lives {
                 self.outputs.pulse();
             }
-            if self.lives.swap(lives, Ordering::Relaxed) != lives {
+            if std::mem::replace(&mut lived, lives) != lives {
                 let told = if lives {
                     "the line goes on"
                 } else {
@@ -410,19 +455,6 @@ impl Watched {
                 }
             }
             lock(&self.unwritten).pop_front();
-        }
-    }
-
-    fn signs(&self) -> Signs {
-        let came = self
-            .cameras
-            .iter()
-            .map(|camera| camera.n_frames() + camera.n_lost());
-        Signs {
-            n_turns: self.counts.n_turns.load(Ordering::Relaxed),
-            n_came: came.sum(),
-            n_dealt: self.n_frames(),
-            is_running: self.counts.is_running.load(Ordering::Relaxed),
         }
     }
 }

@@ -134,6 +134,8 @@ pub struct Snapshot {
     pub n_flaws: u64,
     /// Frames that were dealt with, lost ones too.
     pub n_frames: u64,
+    /// Its settings.
+    pub settings: Settings,
     /// Bytes that are free for the store; `None` where nobody can tell.
     pub free_bytes: Option<u64>,
     /// Whether the line deals with what comes.
@@ -170,6 +172,15 @@ pub struct Latency {
     pub counts: Vec<u64>,
     /// All of them together, in seconds.
     pub sum_s: f64,
+}
+
+/// When the station's settings were read, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Settings {
+    /// When they were read last, in words.
+    pub read_at: String,
+    /// Why they were refused then, if so; those before hold.
+    pub refused: Option<String>,
 }
 
 /// The roll that is on.
@@ -338,6 +349,7 @@ async fn health(State(shown): State<Shown>) -> impl IntoResponse {
         "healthy": snapshot.wrong.is_empty(),
         "wrong": snapshot.wrong,
         "roll": snapshot.roll,
+        "settings": snapshot.settings,
     });
     (status, Json(told))
 }

@@ -4,7 +4,7 @@
 //! fresh from `/live.json`, and says so when the station no longer answers. Words that came from
 //! outside are escaped.
 
-use crate::{Alarm, Camera, Ribbon, Snapshot, ribbon};
+use crate::{Alarm, Camera, Ribbon, Settings, Snapshot, ribbon};
 
 /// The page of this moment.
 pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
@@ -26,6 +26,7 @@ pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
     let last = escaped(last);
     let alarms: String = snapshot.alarms.iter().map(alarm).collect();
     let ribbon = ribbon::svg(strip);
+    let settings = escaped(&told(&snapshot.settings));
     let cameras: String = snapshot.cameras.iter().zip(1..).map(camera).collect();
     format!(
         r#"<!doctype html>
@@ -51,6 +52,7 @@ pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
 </dl>
 <p>last: <span id="last_roll">{last}</span></p>
 <section id="ribbon" aria-label="The roll so far">{ribbon}</section>
+<p>settings: <span id="settings">{settings}</span></p>
 <section id="cameras" aria-label="Cameras">{cameras}</section>
 </main>
 <footer>Selvedge {}</footer>
@@ -63,6 +65,15 @@ pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
         snapshot.n_failed,
         escaped(&snapshot.version),
     )
+}
+
+/// What became of the settings, as the script says it too.
+fn told(settings: &Settings) -> String {
+    let read_at = &settings.read_at;
+    match &settings.refused {
+        None => format!("read {read_at}"),
+        Some(why) => format!("refused {read_at}, those before hold: {why}"),
+    }
 }
 
 fn camera((camera, nth): (&Camera, usize)) -> String {

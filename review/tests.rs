@@ -144,6 +144,28 @@ fn health_is_bad_when_something_is_wrong_and_says_what() {
 }
 
 #[test]
+fn settings_that_were_refused_are_told_with_their_time_and_why() {
+    let mut kept = Kept::default();
+    kept.snapshot.settings = Settings {
+        read_at: "2026-11-28 12:00:00 UTC".to_owned(),
+        refused: None,
+    };
+    let page = get_from(&Arc::new(kept), "/").text;
+    assert!(page.contains("read 2026-11-28 12:00:00 UTC"), "{page}");
+    let mut kept = Kept::default();
+    kept.snapshot.settings.refused = Some("another [[lane]] <in>".to_owned());
+    let kept = Arc::new(kept);
+    let page = get_from(&kept, "/").text;
+    assert!(
+        page.contains("those before hold: another [[lane]] &lt;in&gt;"),
+        "{page}"
+    );
+    let health = get_from(&kept, "/health");
+    assert_eq!(health.status, StatusCode::OK, "the station is as it was");
+    assert!(health.text.contains("another [[lane]]"), "{}", health.text);
+}
+
+#[test]
 fn words_from_outside_are_shown_as_words() {
     let mut kept = Kept::default();
     kept.snapshot.roll = Some(RollOn {

@@ -95,6 +95,16 @@ impl Store {
         }
     }
 
+    /// Tries whether the store that is there takes a row, and takes it back: it is as it was then.
+    ///
+    /// # Errors
+    /// What a writer would be told, such as [`StoreError::ReadOnly`] or [`StoreError::Busy`];
+    /// [`StoreError::NotFound`] when there is none.
+    pub fn try_writing(url: &str) -> Result<(), StoreError> {
+        let store = Store::open_with(url, Access::WriteExisting)?;
+        database::taken_back(&*store.database, runs::try_station)
+    }
+
     fn look_at(url: &str) -> Result<(Box<dyn Database>, Found), StoreError> {
         let database = database::connect(url, Access::Read)?;
         let found = schema::look(&*database)?;

@@ -339,6 +339,21 @@ fn roll_of(database: &dyn Database, new: &NewRun) -> Result<RollId, StoreError> 
     Ok(roll)
 }
 
+/// Enters a station that nobody has.
+pub(crate) fn try_station(database: &dyn Database) -> Result<(), StoreError> {
+    let id = fresh_id();
+    let sql = "INSERT INTO stations (id, name, made_at) VALUES ($1, $2, $3)";
+    database.execute(
+        sql,
+        &[
+            id.as_bytes()[..].into(),
+            id.to_string().as_str().into(),
+            now_us().into(),
+        ],
+    )?;
+    Ok(())
+}
+
 fn station_of(database: &dyn Database, name: &Name) -> Result<Vec<u8>, StoreError> {
     let sql = "INSERT INTO stations (id, name, made_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     database.execute(

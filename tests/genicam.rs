@@ -19,7 +19,8 @@ use camera::{
 };
 
 use self::fake::{ELSEWHERE, Fake, HERE, SERIAL, alone, pause};
-use crate::program::Mill;
+use crate::operations::{Stood, free_address, until, write_station};
+use crate::program::{Mill, onnx_runtime};
 
 /// Frames a second of most of these cameras.
 const RATE: f64 = 30.0;
@@ -493,5 +494,28 @@ fn the_program_lists_cameras_and_says_what_a_station_file_asks_in_vain() {
         ];
         let ran = mill.run(&[&inspecting[..], &["--station", "station.toml"]].concat());
         ran.refuses(&["found exposure_us = 30000000, expected 10 to 10000000"]);
+    });
+}
+
+#[test]
+fn a_camera_that_comes_after_its_station_stands_is_taken_up() {
+    alone(|| {
+        if onnx_runtime().is_none() {
+            return;
+        }
+        let mut fake = Fake::start("0");
+        fake.die();
+        let (mill, page) = (Mill::empty(), free_address());
+        let lane = format!("[[lane]]\nfrom = \"genicam:{HERE}\"\nmm_per_px = 0.2\n");
+        write_station(&mill, page, &lane, "");
+        let stood = Stood::up(&mill, page, &[]);
+        let camera = || stood.live()["cameras"][0].clone();
+        let why = || camera()["why"].to_string();
+        until("the camera is told to be gone", || {
+            camera()["doing"] == "gone" && why().contains(&HERE.to_string())
+        });
+        fake.start_again(HERE);
+        until("the camera exposes", || camera()["doing"] == "exposing");
+        assert!(camera()["why"].is_null());
     });
 }

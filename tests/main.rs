@@ -40,6 +40,8 @@ mod golden;
 
 mod modes;
 
+mod operations;
+
 mod outputs;
 
 mod repeats;

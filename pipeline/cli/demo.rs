@@ -23,7 +23,7 @@ use store::Store;
 use self::web::{FAINT, NOISE, PLAIN, Planted, Web};
 use super::teach::{TeachArgs, teach_and_keep};
 use super::{Outcome, Place, Sight, look, name, say, teach};
-use crate::config::Station;
+use crate::config::{Reread, Station};
 use crate::picture::draw;
 use crate::roll_view::{FlawReport, RollView};
 use crate::source::SourceSpec;
@@ -117,6 +117,7 @@ pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Out
     say(&teach::evidence(&passport.evidence))?;
 
     let station = Station::read(&file)?;
+    let settings = Reread::new(file.clone(), station.clone());
     let runtime = Runtime::load()?;
     let web = Web::new(&station, stop)?;
     say(&format!(
@@ -126,6 +127,7 @@ pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Out
     let open = |lane: usize| web.open(lane);
     let standings = Standings {
         station: &station,
+        settings: &settings,
         open: &open,
         store: &place.store,
         shelf: place.shelf(),

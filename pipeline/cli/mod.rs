@@ -10,9 +10,11 @@ mod classes;
 mod demo;
 mod evaluate;
 mod inspect;
+mod log;
 mod look;
 mod progress;
 mod run;
+mod service;
 mod shown;
 mod teach;
 
@@ -20,14 +22,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use models::Article;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use store::{Name, Store};
 
-use crate::config::Station;
+use self::log::Log;
+use crate::config::{LogSettings, Station};
 use crate::shelf::Shelf;
 
 /// What a command came to.
@@ -43,6 +48,8 @@ pub enum Outcome {
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Cli {
+    #[command(flatten)]
+    log: log::LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -74,7 +81,7 @@ enum Command {
     Model(look::ModelCommand),
     /// Lists cameras, as --from names them.
     Cameras(cameras::CamerasArgs),
-    /// Verifies the installation: runtime, backbone, store, models.
+    /// Verifies the installation: runtime, backbone, store, models; with a station file the station too.
     Check(check::CheckArgs),
 }
 
@@ -173,8 +180,17 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    start_log();
-    let stop = match stop_on_signal() {
+    let stands = matches!(cli.command, Command::Run(_));
+    let of_station = if let Command::Run(args) = &cli.command {
+        run::log_settings(args)
+    } else {
+        LogSettings::default()
+    };
+    let log = match cli.log.settings(of_station) {
+        Ok(settings) => Log::start(&settings),
+        Err(error) => return failed(&error),
+    };
+    let stop = match stop_on_signal(!stands) {
         Ok(stop) => stop,
         Err(error) => return failed(&error),
     };
@@ -190,12 +206,17 @@ pub fn main() -> ExitCode {
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => check::run(&args, &stop),
     };
     match outcome {
         Ok(Outcome::Clean) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
-        Err(error) => failed(&error),
+        Err(error) => {
+            if log.is_in_file() {
+                tracing::error!(error = format!("{error:#}"), "the command failed");
+            }
+            failed(&error)
+        }
     }
 }
 
@@ -219,29 +240,22 @@ fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     say(&serde_json::to_string(value)?)
 }
 
-fn start_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("SELVEDGE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,ort=error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        // Whoever stopped reading the log must not stop the line.
-        .log_internal_errors(false)
-        .with_target(false)
-        .init();
-}
-
-/// A flag that Ctrl-C or a termination signal sets; a second one ends the program at once.
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+/// A flag that Ctrl-C or a termination signal sets, and a terminal that is closed where `hang_up_ends`;
+/// a second one ends the program at once.
+fn stop_on_signal(hang_up_ends: bool) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(2);
-        }
-    })
-    .context("signals cannot be handled")?;
+    let register = |signal| -> std::io::Result<()> {
+        // In this order: the first signal only sets the flag.
+        flag::register_conditional_shutdown(signal, 2, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+        Ok(())
+    };
+    let hang_up = hang_up_ends.then_some(SIGHUP);
+    [SIGINT, SIGTERM]
+        .into_iter()
+        .chain(hang_up)
+        .try_for_each(register)
+        .context("signals cannot be handled")?;
     Ok(stop)
 }
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use camera::{Paced, Source};
@@ -14,10 +14,12 @@ use clap::Args;
 use models::onnx::Runtime;
 use review::Token;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
 
 use super::shown::Shown;
-use super::{Outcome, Place, n_workers, name, say};
-use crate::config::Station;
+use super::{Outcome, Place, n_workers, name, say, service};
+use crate::config::{LogSettings, Reread, Station};
 use crate::desk::Said;
 use crate::source::{SourceSpec, endless_loom, evened, open_camera};
 use crate::station::{Beside, Standings, run as stand};
@@ -32,6 +34,8 @@ const LONGEST_LINE: usize = 1024;
 const LOOM_M_PER_MIN: f64 = 15.0;
 /// Largest file that can hold a token.
 const LONGEST_TOKEN: u64 = 4096;
+/// What is wrong with a source that is no camera.
+const WAITS: &str = "holds its cloth and waits, expected a camera, a stream or loom:SEED: cloth from files is inspected with `selvedge inspect`";
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -46,6 +50,11 @@ pub(super) struct RunArgs {
     /// Begins this roll as soon as every camera exposes, of the station's usual article.
     #[arg(long, value_name = "ROLL")]
     roll: Option<String>,
+}
+
+/// Where the station's file wants its log; what is wrong in that file is told when it is used.
+pub(super) fn log_settings(args: &RunArgs) -> LogSettings {
+    Station::read(&args.station).map_or_else(|_| LogSettings::default(), |station| station.log)
 }
 
 pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
@@ -64,10 +73,14 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
                 .with_context(|| format!("the page cannot be served on {listen}"))
         })
         .transpose()?;
+    let hung_up = Arc::new(AtomicBool::new(false));
+    flag::register(SIGHUP, Arc::clone(&hung_up)).context("signals cannot be handled")?;
+    let reread = Arc::new(Reread::new(args.station.clone(), station.clone()));
     let runtime = Runtime::load()?;
     let open = |lane: usize| open_one(&station, &specs, lane, stop);
     let standings = Standings {
         station: &station,
+        settings: &reread,
         open: &open,
         store: &args.place.store,
         shelf: args.place.shelf(),
@@ -76,7 +89,13 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         usual_article,
         stop,
     };
-    let mut beside: Vec<Beside<'_>> = vec![(
+    let settings = &*reread;
+    let hung_up = &*hung_up;
+    let serve: Beside<'_> = (
+        "service",
+        Box::new(move |watched| service::serve(watched, settings, hung_up, stop)),
+    );
+    let orders: Beside<'_> = (
         "orders",
         Box::new(|watched| {
             if let Some(roll) = &args.roll {
@@ -87,11 +106,13 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
             }
             hear_lines(watched, stop)
         }),
-    )];
+    );
+    let mut beside = vec![serve, orders];
     if let Some(listener) = listener {
         say(&format!("page: http://{}/", listener.local_addr()?))?;
         let shown = |watched: &Arc<Watched>| Shown {
             watched: Arc::clone(watched),
+            settings: Arc::clone(&reread),
             station: station.name.clone().unwrap_or_else(|| "station".to_owned()),
         };
         beside.push((
@@ -107,21 +128,25 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
 }
 
 /// What each lane's frames come from.
-fn specs(station: &Station) -> anyhow::Result<Vec<SourceSpec>> {
+pub(super) fn specs(station: &Station) -> anyhow::Result<Vec<SourceSpec>> {
     let lanes = station.standing.from.iter().zip(1..);
     lanes
         .map(|(from, nth)| {
             let from = from.as_deref().with_context(|| {
                 format!("found lane {nth} without from = \"…\", expected its camera")
             })?;
-            let spec = from.parse();
-            spec.with_context(|| format!("lane {nth}: from = {from:?}"))
+            let spec: anyhow::Result<SourceSpec> = from.parse();
+            let spec = spec.with_context(|| format!("lane {nth}: from = {from:?}"))?;
+            // It would never become a camera, however often it is tried.
+            let is_files = matches!(spec, SourceSpec::Images(_) | SourceSpec::Video(_));
+            ensure!(!is_files, "lane {nth}: {spec} {WAITS}");
+            Ok(spec)
         })
         .collect()
 }
 
 /// The camera of a lane. Simulated cloth runs at line speed, as cloth does.
-fn open_one(
+pub(super) fn open_one(
     station: &Station,
     specs: &[SourceSpec],
     lane: usize,
@@ -136,15 +161,11 @@ fn open_one(
     }
     let source = open_camera(specs, station, lane, stop)?.source;
     let description = source.description();
-    ensure!(
-        description.live,
-        "{} holds its cloth and waits, expected a camera, a stream or loom:SEED: cloth from files is inspected with `selvedge inspect`",
-        description.name
-    );
+    ensure!(description.live, "{} {WAITS}", description.name);
     Ok(source)
 }
 
-fn read_token(file: &Path) -> anyhow::Result<Token> {
+pub(super) fn read_token(file: &Path) -> anyhow::Result<Token> {
     let read = || -> anyhow::Result<Token> {
         let mut text = String::new();
         File::open(file)?
@@ -206,4 +227,11 @@ fn answer(watched: &Watched, line: &[u8]) -> Option<anyhow::Result<String>> {
         Ok(said) => Some(watched.said(&said?)),
         Err(error) => Some(Err(error)),
     }
+}
+
+/// Date and time, UTC, to the second.
+pub(super) fn dated(at: SystemTime) -> String {
+    let at = time::OffsetDateTime::from(at);
+    let (hour, minute, second) = at.to_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC", at.date())
 }

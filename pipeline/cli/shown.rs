@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use calibration::{Um, mm_from_um};
 use review::{
-    Acknowledgement, Alarm, Camera, Latency, Live, Order, Ribbon, RollOn, Snapshot, Strip,
+    Acknowledgement, Alarm, Camera, Latency, Live, Order, Ribbon, RollOn, Settings, Snapshot, Strip,
 };
 use store::Rect;
 
+use super::run::dated;
+use crate::config::Reread;
 use crate::meters::BIN_ENDS_MS;
 use crate::standing::Doing;
 use crate::watched::{Health, SILENCE, Watched};
@@ -16,6 +18,8 @@ use crate::watched::{Health, SILENCE, Watched};
 pub(super) struct Shown {
     /// What it does.
     pub(super) watched: Arc<Watched>,
+    /// Its settings, which can be read anew.
+    pub(super) settings: Arc<Reread>,
     /// Its name.
     pub(super) station: String,
 }
@@ -45,6 +49,7 @@ impl Live for Shown {
             }
         });
         let latency = &watched.latency;
+        let read = self.settings.last();
         Snapshot {
             station: self.station.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -63,6 +68,10 @@ impl Live for Shown {
             n_failed: watched.n_failed(),
             n_flaws: watched.n_flaws(),
             n_frames: watched.n_frames(),
+            settings: Settings {
+                read_at: dated(read.at),
+                refused: read.refused,
+            },
             free_bytes: watched.free_bytes(),
             alarms: watched.alarms().into_iter().map(shown_alarm).collect(),
             lives: watched.lives(),

@@ -30,6 +30,9 @@ use crate::config::OutputSettings;
 /// How long receivers may take for what still waits when the outputs end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Whether this build has receivers.
+pub const ARE_BUILT_IN: bool = true;
+
 /// All that hear of alarms. Their threads end when this is dropped.
 pub(super) struct Receivers(Vec<Receiver>);
 

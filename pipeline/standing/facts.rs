@@ -3,12 +3,12 @@
 //! Told by the camera's thread, read by desk and page; nobody waits for anybody but for a moment's
 //! copying.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use calibration::{FEWEST_FRAMES, Sight, Watched, find_cloth};
-use camera::{Captured, Frame, TicksFrom};
+use camera::{Captured, Description, Frame, TicksFrom};
 
 /// A camera's last picture is kept once in this time, for people.
 const PICTURE_EVERY: Duration = Duration::from_millis(500);
@@ -23,6 +23,10 @@ pub struct Facts {
     n_failures: AtomicU64,
     /// One past the last tick that was seen or is known to be lost; [`i64::MIN`] before the first.
     pub(super) next_tick: AtomicI64,
+    /// What its frames are like; not known before it has been opened for the first time.
+    description: OnceLock<Description>,
+    /// Whether it has been opened, or refused to be.
+    was_tried: AtomicBool,
     last: Mutex<Last>,
 }
 
@@ -37,6 +41,10 @@ struct Sighting {
 struct Last {
     /// When the last frame came.
     seen: Option<Instant>,
+    /// Since when something waits to be taken.
+    waiting: Option<Instant>,
+    /// When something was taken last.
+    taken: Option<Instant>,
     picture: Option<Picture>,
     sighting: Sighting,
     /// Why it is gone, while it is.
@@ -78,6 +86,8 @@ impl Default for Facts {
             n_lost: AtomicU64::new(0),
             n_failures: AtomicU64::new(0),
             next_tick: AtomicI64::new(i64::MIN),
+            description: OnceLock::new(),
+            was_tried: AtomicBool::new(false),
             last: Mutex::default(),
         }
     }
@@ -97,6 +107,26 @@ impl Facts {
     /// How often the camera failed.
     pub fn n_failures(&self) -> u64 {
         self.n_failures.load(Ordering::Relaxed)
+    }
+
+    /// What its frames are like; `None` before it has been opened for the first time.
+    pub fn description(&self) -> Option<&Description> {
+        self.description.get()
+    }
+
+    /// Whether it has been opened, or refused to be.
+    pub fn was_tried(&self) -> bool {
+        self.was_tried.load(Ordering::Relaxed)
+    }
+
+    /// How long something that it showed has waited without anything being taken.
+    pub fn waits(&self) -> Option<Duration> {
+        self.last().waiting.map(|since| since.elapsed())
+    }
+
+    /// How long ago something was taken of what it showed.
+    pub fn taken(&self) -> Option<Duration> {
+        self.last().taken.map(|at| at.elapsed())
     }
 
     /// What it is doing.
@@ -131,6 +161,21 @@ impl Facts {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The camera has been opened for the first time.
+    pub(super) fn is_open(&self, description: &Description) {
+        // It stays what it was: a camera that comes back is held against this.
+        self.description.get_or_init(|| description.clone());
+        self.last().failure = None;
+        self.was_tried.store(true, Ordering::Relaxed);
+    }
+
+    /// Something of what it showed was taken.
+    pub(super) fn is_taken(&self) {
+        let mut last = self.last();
+        last.waiting = None;
+        last.taken = Some(Instant::now());
+    }
+
     /// The camera failed.
     pub(super) fn has_failed(&self, why: String) {
         self.n_failures.fetch_add(1, Ordering::Relaxed);
@@ -138,8 +183,14 @@ impl Facts {
     }
 
     /// The camera is not back yet, and why.
-    pub(super) fn is_gone(&self, why: String) {
+    pub(crate) fn is_gone(&self, why: String) {
         self.last().failure = Some(why);
+    }
+
+    /// It does not answer yet, and why.
+    pub(super) fn was_refused(&self, why: String) {
+        self.is_gone(why);
+        self.was_tried.store(true, Ordering::Relaxed);
     }
 
     /// The camera is back.
@@ -156,6 +207,7 @@ impl Facts {
     pub(super) fn note(&self, captured: &Captured) {
         self.next_tick
             .fetch_max(captured.ticks().end, Ordering::Relaxed);
+        self.last().waiting.get_or_insert_with(Instant::now);
         match captured {
             Captured::Lost(_) => {
                 self.n_lost.fetch_add(1, Ordering::Relaxed);
@@ -209,17 +261,18 @@ impl Picture {
 
 /// Where the cameras are now: a tick for each, at which a roll can end and the next one begin; `None`
 /// until each has shown something.
-pub fn now(cameras: &[(TicksFrom, Arc<Facts>)]) -> Option<Vec<i64>> {
+pub fn now(cameras: &[Arc<Facts>]) -> Option<Vec<i64>> {
     let reached: Option<Vec<i64>> = cameras
         .iter()
-        .map(|(_, facts)| Some(facts.next_tick.load(Ordering::Relaxed)).filter(|at| *at > i64::MIN))
+        .map(|facts| Some(facts.next_tick.load(Ordering::Relaxed)).filter(|at| *at > i64::MIN))
         .collect();
     let mut reached = reached?;
     // An encoder is one for all; the camera that is farthest says where it stands.
     let by_encoder = || {
-        cameras
-            .iter()
-            .map(|(ticks, _)| *ticks == TicksFrom::Encoder)
+        cameras.iter().map(|facts| {
+            let description = facts.description();
+            description.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
+        })
     };
     let at_encoder = reached.iter().zip(by_encoder()).filter(|(_, is)| *is);
     if let Some(encoder) = at_encoder.map(|(at, _)| *at).max() {

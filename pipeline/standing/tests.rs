@@ -58,12 +58,14 @@ fn standing(exposures: Vec<Captured>, can_cut: bool) -> Arc<Mutex<Standing>> {
     for captured in exposures {
         tx.send(captured).unwrap();
     }
-    Arc::new(Mutex::new(Standing::new(
-        description(1),
-        Arc::default(),
-        rx,
-        can_cut,
-    )))
+    Arc::new(Mutex::new(Standing::new(opened(), rx, can_cut)))
+}
+
+/// Facts of a camera that has been opened.
+fn opened() -> Arc<Facts> {
+    let facts = Facts::default();
+    facts.is_open(&description(1));
+    Arc::new(facts)
 }
 
 fn part(camera: &Arc<Mutex<Standing>>, begin: i64, end: Option<i64>) -> RollPart {
@@ -71,7 +73,7 @@ fn part(camera: &Arc<Mutex<Standing>>, begin: i64, end: Option<i64>) -> RollPart
     if let Some(end) = end {
         until.set(end);
     }
-    RollPart::new(Arc::clone(camera), begin, until, Arc::default())
+    RollPart::new(Arc::clone(camera), begin, until, Arc::default()).unwrap()
 }
 
 /// All that a part hands out: ticks of each exposure, and for frames the ticks that their lines say.
@@ -146,7 +148,7 @@ fn frames_that_show_cloth_again_are_not_cut() {
 fn a_camera_that_is_silent_at_the_end_of_its_roll_has_lost_the_rest() {
     let (tx, rx) = bounded(4);
     tx.send(frame(0, 0, 8)).unwrap();
-    let camera = Standing::new(description(1), Arc::default(), rx, true);
+    let camera = Standing::new(opened(), rx, true);
     let camera = Arc::new(Mutex::new(camera));
     let shown = shown(&mut part(&camera, 0, Some(30)));
     assert_eq!(shown.last().unwrap(), &(8..30, None));
@@ -156,10 +158,10 @@ fn a_camera_that_is_silent_at_the_end_of_its_roll_has_lost_the_rest() {
 #[test]
 fn a_roll_ends_when_the_station_is_to_stop() {
     let (_tx, rx) = bounded::<Captured>(1);
-    let camera = Standing::new(description(1), Arc::default(), rx, true);
+    let camera = Standing::new(opened(), rx, true);
     let stop = Arc::new(AtomicBool::new(true));
     let camera = Arc::new(Mutex::new(camera));
-    let mut part = RollPart::new(camera, 0, Arc::default(), stop);
+    let mut part = RollPart::new(camera, 0, Arc::default(), stop).unwrap();
     assert!(part.next(&Pool::new(1, 1)).unwrap().is_none());
 }
 
@@ -240,21 +242,56 @@ fn without_an_encoder_a_gap_only_marks_its_place() {
 
 #[test]
 fn lanes_with_an_encoder_end_where_the_farthest_is() {
-    let facts = |tick| {
+    let facts = |ticks, tick| {
         let facts = Facts::default();
+        facts.is_open(&Description {
+            ticks,
+            ..description(1)
+        });
         facts.next_tick.store(tick, Ordering::Relaxed);
         Arc::new(facts)
     };
     let cameras = [
-        (TicksFrom::Encoder, facts(90)),
-        (TicksFrom::Encoder, facts(100)),
-        (TicksFrom::Nominal, facts(7)),
+        facts(TicksFrom::Encoder, 90),
+        facts(TicksFrom::Encoder, 100),
+        facts(TicksFrom::Nominal, 7),
     ];
     assert_eq!(now(&cameras), Some(vec![100, 100, 7]));
     // An encoder may stand anywhere when its camera begins.
-    let waits = [
-        (TicksFrom::Encoder, facts(90)),
-        (TicksFrom::Encoder, Arc::default()),
-    ];
+    let waits = [facts(TicksFrom::Encoder, 90), opened()];
     assert_eq!(now(&waits), None);
+    // One that never answered is nowhere.
+    assert_eq!(now(&[Arc::default()]), None);
+}
+
+#[test]
+fn a_camera_that_does_not_answer_at_first_is_tried_until_it_does() {
+    let mut n_tries = 0;
+    let facts = Facts::default();
+    let mut open = || -> anyhow::Result<Box<dyn Source>> {
+        n_tries += 1;
+        anyhow::ensure!(n_tries > 2, "nobody answers");
+        assert_eq!(facts.doing(), Doing::Gone("nobody answers".to_owned()));
+        assert!(facts.was_tried() && facts.description().is_none());
+        Ok(Box::new(Failing(description(1), VecDeque::new())))
+    };
+    let stop = AtomicBool::new(false);
+    assert!(first_opened(0, &mut open, &stop, &facts).is_some());
+    assert_eq!(facts.description(), Some(&description(1)));
+    assert_eq!(facts.doing(), Doing::Waiting);
+    stop.store(true, Ordering::Relaxed);
+    let mut never = || -> anyhow::Result<Box<dyn Source>> { anyhow::bail!("nobody answers") };
+    assert!(first_opened(0, &mut never, &stop, &Facts::default()).is_none());
+}
+
+#[test]
+fn what_nobody_takes_is_told_until_somebody_does() {
+    let facts = opened();
+    assert!(facts.waits().is_none() && facts.taken().is_none());
+    facts.note(&frame(0, 0, 8));
+    let first = facts.waits().unwrap();
+    facts.note(&frame(1, 8, 8));
+    assert!(facts.waits().unwrap() >= first, "the oldest counts");
+    facts.is_taken();
+    assert!(facts.waits().is_none() && facts.taken().is_some());
 }

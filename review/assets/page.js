@@ -7,6 +7,8 @@ function show(now) {
   set("roll", now.roll ? `roll ${now.roll.roll} · article ${now.roll.article}` : "no roll is on");
   for (const id of ["n_flaws", "n_frames", "n_rolls", "n_failed"]) set(id, now[id]);
   set("last_roll", now.last_roll ?? "none yet");
+  const { read_at, refused } = now.settings;
+  set("settings", refused ? `refused ${read_at}, those before hold: ${refused}` : `read ${read_at}`);
   const wrong = document.getElementById("wrong");
   wrong.replaceChildren(...now.wrong.map((text) => {
     const item = document.createElement("li");

@@ -113,6 +113,16 @@ pub(crate) fn transaction_alone<T>(
     finish(database, work)
 }
 
+/// Runs `work` in a transaction that is taken back whatever becomes of it.
+pub(crate) fn taken_back<T>(
+    database: &dyn Database,
+    work: impl FnOnce(&dyn Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    database.begin()?;
+    let _open = Open { database };
+    work(database)
+}
+
 fn finish<T>(
     database: &dyn Database,
     work: impl FnOnce(&dyn Database) -> Result<T, StoreError>,

@@ -46,6 +46,27 @@ fn looking_makes_nothing_and_says_what_would() {
 }
 
 #[test]
+fn a_try_at_writing_leaves_no_row_and_says_what_stands_in_the_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = made(&folder.path().join("tried.db"));
+    Store::try_writing(&path).unwrap();
+    let writer = Connection::open(&path).unwrap();
+    let n_stations: i64 = writer
+        .query_row("SELECT COUNT(*) FROM stations", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(n_stations, 0);
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = Store::try_writing(&path).unwrap_err();
+    assert!(matches!(refused, StoreError::Busy { .. }), "{refused:?}");
+    let none = folder.path().join("none.db").to_str().unwrap().to_owned();
+    let refused = Store::try_writing(&none).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::NotFound { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn what_is_no_store_keeps_every_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
