@@ -37,11 +37,13 @@
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
 //! overrides the other in silence.
 //!
-//! `[alarms]` and `[outputs.…]` have files of their own beside this one.
+//! `[alarms]`, `[outputs.…]` and `[retention]` have files of their own beside this one.
 
 mod alarms;
 
 mod outputs;
+
+mod retention;
 
 mod calibrated;
 
@@ -61,6 +63,7 @@ use serde::Deserialize;
 use self::alarms::RawAlarms;
 use self::camera_table::RawCamera;
 use self::outputs::RawOutputs;
+pub(crate) use self::retention::{RawKeep, RawRetention};
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 pub use self::alarms::{AlarmCause, AlarmSettings};
@@ -68,6 +71,7 @@ pub use self::outputs::{
     Beat, Marker, ModbusSettings, MqttPayload, MqttSettings, OutputSettings, Signal,
     WebhookSettings,
 };
+pub use self::retention::RetentionSettings;
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +90,8 @@ pub struct Station {
     pub alarms: AlarmSettings,
     /// Whom alarms go to.
     pub outputs: OutputSettings,
+    /// What its store forgets.
+    pub retention: RetentionSettings,
 }
 
 /// What a station needs to stand by itself.
@@ -176,6 +182,7 @@ impl Station {
             profile: None,
             alarms: AlarmSettings::default(),
             outputs: OutputSettings::default(),
+            retention: RetentionSettings::default(),
         })
     }
 
@@ -284,6 +291,7 @@ impl Station {
             profile,
             alarms: raw.alarms.checked()?,
             outputs: raw.outputs.checked()?,
+            retention: raw.retention.checked()?,
         })
     }
 }
@@ -362,6 +370,8 @@ struct RawStation {
     alarms: RawAlarms,
     #[serde(default)]
     outputs: RawOutputs,
+    #[serde(default)]
+    retention: RawRetention,
 }
 
 #[derive(Default, Deserialize)]

@@ -80,6 +80,8 @@ pub mod inspect;
 
 pub mod station;
 
+pub mod retention;
+
 pub mod limits;
 
 pub mod teach;

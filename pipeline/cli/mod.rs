@@ -13,6 +13,7 @@ mod inspect;
 mod look;
 mod progress;
 mod run;
+mod store;
 mod teach;
 
 use std::io::Write;
@@ -21,10 +22,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ::store::{Name, Store};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use models::Article;
-use store::{Name, Store};
 
 use crate::config::Station;
 use crate::shelf::Shelf;
@@ -73,6 +74,9 @@ enum Command {
     Model(look::ModelCommand),
     /// Lists cameras, as --from names them.
     Cameras(cameras::CamerasArgs),
+    /// Looks after the store.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Verifies the installation: runtime, backbone, store, models.
     Check(check::CheckArgs),
 }
@@ -189,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
+        Command::Store(command) => store::run(&command, &stop),
         Command::Check(args) => check::run(&args),
     };
     match outcome {
