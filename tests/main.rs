@@ -46,6 +46,10 @@ mod repeats;
 
 mod parity;
 
+mod power_cut;
+
+mod retention;
+
 mod tidy;
 
 mod video;
