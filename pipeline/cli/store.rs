@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
@@ -11,6 +12,9 @@ use store::{Amount, FileBytes, KindPlan, RetentionKind, now_us};
 use super::{Outcome, Place, say, say_json};
 use crate::config::{RawKeep, RawRetention, RetentionSettings, Station};
 use crate::retention::{bytes, day, remove, rule, rules_of, things};
+
+/// Longest rest after a step.
+const REST: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
@@ -89,7 +93,11 @@ fn retention(args: &RetentionArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
     );
     // Looked at first: a mistyped store must not be made.
     let looked = args.place.look()?;
-    let go_on = &mut |_| !stop.load(Ordering::Relaxed);
+    // A line that writes to the same store has its turn after each step.
+    let go_on = &mut |took: Duration| {
+        std::thread::sleep(took.min(REST));
+        !stop.load(Ordering::Relaxed)
+    };
     let plan = looked.retention_plan(&rules_of(&settings), now_us(), go_on)?;
     let mut plan = plan.context("stopped before everything was counted; nothing was removed")?;
     let would_go = !plan.is_empty();
