@@ -1,8 +1,5 @@
 //! `selvedge store retention`, run as a person runs it: shown, then done, killed while it does it.
 
-#[path = "../store/tests/moments.rs"]
-mod moments;
-
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +9,7 @@ use store::{
     NewModel, NewRun, Rect, RollChoice, RunEnd, RunId, Store, now_us,
 };
 
-use self::moments::Moments;
+use crate::kills::Moments;
 use crate::program::Mill;
 
 const N_KILLS: usize = 12;
@@ -25,7 +22,7 @@ fn name(text: &str) -> Name {
 
 /// A PNG of some kilobytes.
 fn png(seed: usize) -> Vec<u8> {
-    let level = |x: u32, y: u32| image::Luma([(x * 7 ^ y * 13 ^ (x * y + seed as u32)) as u8]);
+    let level = |x: u32, y: u32| image::Luma([((x * 7) ^ (y * 13) ^ (x * y + seed as u32)) as u8]);
     let picture = image::GrayImage::from_fn(96, 96, level);
     let mut png = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
@@ -68,7 +65,12 @@ fn roll_of(store: &mut Store, number: &str, n: usize) -> RunId {
         length_um: 5000,
         area_um2: 800 * 5000,
         score: 1.5,
-        severity: if nth % 3 == 0 { "severe" } else { "minor" }.to_owned(),
+        severity: if nth.is_multiple_of(3) {
+            "severe"
+        } else {
+            "minor"
+        }
+        .to_owned(),
         found_at_us: now_us(),
         crop: Some(NewCrop::Kept(Crop {
             png: png(nth),
