@@ -38,11 +38,13 @@
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
 //! overrides the other in silence.
 //!
-//! `[alarms]`, `[outputs.…]` and `[log]` have files of their own beside this one.
+//! `[alarms]`, `[outputs.…]`, `[log]` and `[retention]` have files of their own beside this one.
 
 mod alarms;
 
 mod outputs;
+
+mod retention;
 
 mod calibrated;
 
@@ -67,6 +69,7 @@ use self::alarms::RawAlarms;
 use self::camera_table::RawCamera;
 use self::log::RawLog;
 use self::outputs::RawOutputs;
+pub(crate) use self::retention::{RawKeep, RawRetention};
 use crate::new_cloth::{LengthFrom, Motion, NewClothSettings};
 
 pub use self::alarms::{AlarmCause, AlarmSettings};
@@ -76,6 +79,7 @@ pub use self::outputs::{
     WebhookSettings,
 };
 pub use self::reread::{Reading, Reread};
+pub use self::retention::RetentionSettings;
 
 /// A checked station file.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +100,8 @@ pub struct Station {
     pub outputs: OutputSettings,
     /// Where its log goes.
     pub log: LogSettings,
+    /// What its store forgets.
+    pub retention: RetentionSettings,
 }
 
 /// What a station needs to stand by itself.
@@ -192,6 +198,7 @@ impl Station {
             alarms: AlarmSettings::default(),
             outputs: OutputSettings::default(),
             log: LogSettings::default(),
+            retention: RetentionSettings::default(),
         })
     }
 
@@ -310,6 +317,7 @@ impl Station {
             alarms: raw.alarms.checked()?,
             outputs: raw.outputs.checked()?,
             log: raw.log.checked(folder)?,
+            retention: raw.retention.checked()?,
         })
     }
 }
@@ -391,6 +399,8 @@ struct RawStation {
     outputs: RawOutputs,
     #[serde(default)]
     log: RawLog,
+    #[serde(default)]
+    retention: RawRetention,
 }
 
 #[derive(Default, Deserialize)]

@@ -28,7 +28,7 @@ use crate::judging::Ordered;
 use crate::lengths::Lengths;
 use crate::line::{self, Feed, Line};
 use crate::record::{Page, Written};
-use crate::resume::{Begin, Start, cut_off_run};
+use crate::resume::{Begin, Start, cut_off_run, go_on};
 use crate::roll::LanePlace;
 use crate::source::LaneSource;
 use crate::tiles::{Joints, Tiler};
@@ -111,12 +111,19 @@ pub fn inspect(
     let mut drift = DriftWatch::new(station, inspection.article.as_str());
     let opened = inspection.sources.into_iter();
     let sources: Vec<_> = opened.map(|lane| lane.source).collect();
-    let (run, started) = match inspection.begin {
-        Begin::New => (store.begin_run(&new)?, Ok(Start::of_new(sources))),
+    // From here on the run is ours, and nobody adds to what is read of it.
+    let cut_off = match inspection.begin {
+        Begin::New => None,
         Begin::Resume { passed } => {
             let run = cut_off_run(&store, &new, &sources, passed)?;
-            // From here on the run is ours, and nobody adds to what is read of it.
             store.resume_run(run)?;
+            Some((run, passed))
+        }
+        Begin::GoOn { since_us } => go_on(&mut store, &new, since_us)?.map(|run| (run, None)),
+    };
+    let (run, started) = match cut_off {
+        None => (store.begin_run(&new)?, Ok(Start::of_new(sources))),
+        Some((run, passed)) => {
             let window_mm = model.passport().reference.window_mm;
             let resumed = Start::of_rest(&store, run, sources, &mut web, window_mm, passed);
             (run, resumed)

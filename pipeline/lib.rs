@@ -86,6 +86,8 @@ pub mod watched;
 
 pub mod station;
 
+pub mod retention;
+
 pub mod limits;
 
 pub mod teach;

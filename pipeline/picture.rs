@@ -88,6 +88,8 @@ pub struct PicturedFlaw {
     /// Its columns and rows in that picture, half-open; a box is drawn around them. A side that is the
     /// picture's own is not drawn, because the flaw may go on beyond it.
     pub place_in_crop: Option<(Range<u32>, Option<Range<u32>>)>,
+    /// Why it has no picture, where that is known.
+    pub no_picture: Option<String>,
 }
 
 /// Which of `flaws` the album shows, as indices in cloth order: all of them up to 24, else 24, the

@@ -127,7 +127,10 @@ pub fn record(
             add(&mut batch, page)?;
         }
         // A disk that does not say how full it is says so when it is written to.
-        let free_bytes = store.free_bytes().ok().flatten();
+        let free_bytes = room::for_pictures(
+            store.free_bytes().ok().flatten(),
+            store.file_bytes().ok().flatten(),
+        );
         room.prepare(&mut batch, free_bytes, Instant::now());
         let ids = if batch.is_empty() {
             Vec::new()

@@ -9,12 +9,13 @@
 //! A folder still holds the cloth that the cut-off run did not reach, so nothing is missed; the
 //! frames just before that place are looked at again, only to know what is usual there. A web
 //! has moved on: what passed is a gap, of a length that somebody measured or that is said to be
-//! unknown. Nothing here writes to the store.
+//! unknown. A source's ticks begin at zero whenever it is opened, its encoder's too, so where a process
+//! ended they say nothing of what passed. Nothing here writes to the store but that the run goes on.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use calibration::{LaneGeometry, Span, Um, WebRect, um_from_mm};
 use camera::{CameraError, Captured, Description, Pool, Source};
-use store::{CoverageCell, NewRun, Run, RunId, Store};
+use store::{CoverageCell, NewRun, Run, RunId, Store, StoreError};
 
 use crate::record::Page;
 use crate::roll::{Cover, CoverState};
@@ -30,6 +31,12 @@ pub enum Begin {
     Resume {
         /// Cloth that passed a live source in between; `None` where nobody knows.
         passed: Option<Um>,
+    },
+    /// As the rest of the roll's last run, where that was cut off lately and can be gone on with; else
+    /// as a new run of its roll.
+    GoOn {
+        /// It has written since then, in microseconds since 1970 UTC.
+        since_us: i64,
     },
 }
 
@@ -143,6 +150,39 @@ pub fn cut_off_run(
     Ok(run.id)
 }
 
+/// The roll's last run, if it was cut off, has written since `since_us` and can be gone on with as `new`; it
+/// is then running, and ours. Why one that was cut off is not gone on with is told to the log.
+///
+/// # Errors
+/// What the store says.
+pub fn go_on(store: &mut Store, new: &NewRun, since_us: i64) -> anyhow::Result<Option<RunId>> {
+    let Some(run) = store.resumable(&new.roll)? else {
+        return Ok(None);
+    };
+    let is_late = run.written_at_us < since_us;
+    let silent_s = (store::now_us() - run.written_at_us).max(0) / 1_000_000;
+    let resumed = match check_same(&run, new) {
+        _ if is_late => Err(anyhow::anyhow!("it last wrote {silent_s} s ago")),
+        Err(error) => Err(error),
+        Ok(()) => match store.resume_run(run.id) {
+            Err(error @ StoreError::RunHeld { .. }) => Err(error.into()),
+            resumed => Ok(resumed?),
+        },
+    };
+    let roll = &new.roll;
+    match resumed {
+        Ok(_) => {
+            tracing::warn!(%roll, run = %run.id, silent_s, "the roll was cut off and goes on");
+            Ok(Some(run.id))
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::warn!(%roll, run = %run.id, error, "the roll was cut off and begins anew");
+            Ok(None)
+        }
+    }
+}
+
 /// Refuses to go on with `run` as `new`: one run is one model and one calibration.
 ///
 /// # Errors
@@ -187,14 +227,39 @@ fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
             run.engine_version.clone(),
         ),
     ] {
-        ensure!(
-            found == expected,
-            "roll {:?} cannot be gone on with: found {what} {found}, expected {expected}; inspect it as a new run",
-            run.roll_number.as_str()
-        );
+        if found != expected {
+            let (found, expected) = (apart(&found, &expected), apart(&expected, &found));
+            bail!(
+                "roll {:?} cannot be gone on with: found {what} {found}, expected {expected}; inspect it as a new run",
+                run.roll_number.as_str()
+            );
+        }
     }
     Ok(())
 }
+
+/// What of `one` is not so in `other`: of a calibration the keys that differ, and not more of them than a
+/// person reads.
+fn apart(one: &str, other: &str) -> String {
+    let object = |text: &str| match serde_json::from_str(text) {
+        Ok(serde_json::Value::Object(object)) => Some(object),
+        Ok(_) | Err(_) => None,
+    };
+    let text = match (object(one), object(other)) {
+        (Some(mut one), Some(other)) => {
+            one.retain(|key, value| other.get(key) != Some(value));
+            serde_json::Value::Object(one).to_string()
+        }
+        _ => one.to_owned(),
+    };
+    match text.char_indices().nth(MOST_TOLD) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Characters of a calibration that are told.
+const MOST_TOLD: usize = 200;
 
 /// The ledger of a run as its store tells it.
 ///
@@ -324,6 +389,17 @@ mod tests {
         assert_eq!(first_tick_behind(&geometry(), Um(9000), None), 31);
         let all = [40..50, 50..60, 60..70, 70..80, 80..90];
         assert_eq!(ticks(behind(loom(), 40)), all);
+    }
+
+    #[test]
+    fn of_two_calibrations_only_what_differs_is_told() {
+        let one = r#"{"lanes":[1,2],"light":{"min":8.0},"profile":"a"}"#;
+        let other = r#"{"lanes":[1,2],"light":{"min":9.0}}"#;
+        assert_eq!(apart(one, other), r#"{"light":{"min":8.0},"profile":"a"}"#);
+        assert_eq!(apart(other, one), r#"{"light":{"min":9.0}}"#);
+        assert_eq!(apart("cpu", "cuda"), "cpu");
+        let long = apart(&"ö".repeat(999), "");
+        assert_eq!(long.chars().count(), MOST_TOLD + 1);
     }
 
     #[test]

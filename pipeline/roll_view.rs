@@ -1,5 +1,6 @@
 //! A roll as the store remembers it, for machines and for the picture.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Context, bail};
@@ -7,7 +8,8 @@ use calibration::mm_from_um;
 use models::{Limits, Passport};
 use serde::Serialize;
 use store::{
-    CoverState, CoverageCell, CropPlace, Event, Flaw, Name, Rect, Run, RunId, RunState, Store,
+    CoverState, CoverageCell, CropPlace, Event, Flaw, FlawId, Name, Rect, Run, RunId, RunState,
+    Store, is_removal,
 };
 
 use crate::crops::{PxScale, place_in_crop};
@@ -27,8 +29,9 @@ pub struct RollView {
     pub flaws: Vec<Flaw>,
     /// What happened, in order.
     pub events: Vec<Event>,
-    /// Flaws whose pictures were left out because the disk was nearly full.
-    pub n_crops_left_out: i64,
+    /// Flaws whose pictures were left out because the disk was nearly full, or have been removed by rule:
+    /// why, in words.
+    pub crops_not_there: BTreeMap<FlawId, String>,
     /// How small a flaw its model finds, if that was measured.
     pub limits: Option<Limits>,
 }
@@ -66,11 +69,22 @@ pub struct RollReport {
     /// What happened while it ran.
     pub events: Vec<EventReport>,
     /// Flaws whose pictures were left out because the disk was nearly full.
-    pub crops_left_out: i64,
+    pub crops_left_out: usize,
+    /// Flaws whose pictures have been removed by rule.
+    pub crops_removed: Vec<RemovedReport>,
     /// How small a flaw the model finds; `null` when that was not measured.
     pub limits: Option<Limits>,
     /// Flaws that come again at a fixed distance or at one place across.
     pub repeats: Vec<RepeatReport>,
+}
+
+/// Pictures that are not there any more.
+#[derive(Clone, Debug, Serialize)]
+pub struct RemovedReport {
+    /// When they were removed and by which rule, in words.
+    pub why: String,
+    /// How many they were.
+    pub count: usize,
 }
 
 /// Flaws that belong together.
@@ -133,6 +147,9 @@ pub struct FlawReport {
     pub score: f64,
     /// By length.
     pub severity: String,
+    /// Why its picture was left out, or when and by which rule it was removed; `null` where there is one,
+    /// or never was.
+    pub no_picture: Option<String>,
 }
 
 impl RollView {
@@ -168,7 +185,7 @@ impl RollView {
             coverage: store.coverage(run)?,
             flaws: store.flaws(run)?,
             events: store.events(run)?,
-            n_crops_left_out: store.crops_left_out(run)?,
+            crops_not_there: store.crops_not_there(run)?.into_iter().collect(),
         })
     }
 
@@ -257,10 +274,12 @@ impl RollView {
                     length_mm: mm(flaw.length_um),
                     score: flaw.score,
                     severity: flaw.severity.clone(),
+                    no_picture: self.crops_not_there.get(&flaw.id).cloned(),
                 })
                 .collect(),
             message: self.run.message.clone(),
-            crops_left_out: self.n_crops_left_out,
+            crops_left_out: self.n_crops_left_out(),
+            crops_removed: self.crops_removed(),
             limits: self.limits.clone(),
             repeats: self.repeats().iter().map(RepeatReport::of).collect(),
             events: self
@@ -273,6 +292,24 @@ impl RollView {
                 })
                 .collect(),
         }
+    }
+
+    fn n_crops_left_out(&self) -> usize {
+        let whys = self.crops_not_there.values();
+        whys.filter(|why| !is_removal(why)).count()
+    }
+
+    /// One entry for each day and rule.
+    fn crops_removed(&self) -> Vec<RemovedReport> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for why in self.crops_not_there.values().filter(|why| is_removal(why)) {
+            *counts.entry(why).or_default() += 1;
+        }
+        let removed = counts.into_iter().map(|(why, count)| RemovedReport {
+            why: why.to_owned(),
+            count,
+        });
+        removed.collect()
     }
 
     /// For people; reads the crops that the picture will show.
@@ -291,6 +328,7 @@ impl RollView {
                 score: flaw.score,
                 crop: None,
                 place_in_crop: None,
+                no_picture: self.crops_not_there.get(&flaw.id).cloned(),
             })
             .collect();
         for index in album(&flaws) {

@@ -10,7 +10,8 @@
 //! [`mod@crate::line`]. A queue holds what comes while a roll is being begun, and no more: what it
 //! has no room for is a gap of the roll that is on. A roll that fails is told and stays in the store as
 //! aborted; the station goes on. It ends when `stop` is set, or when every camera has come to its end
-//! and nothing waits; a roll that is on is then cut off, and can be gone on with.
+//! and nothing waits; a roll that is on is then cut off. Ordered again within [`GO_ON_WITHIN_US`], it goes on
+//! behind a gap, whether the station was told to stop or lost its power.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
-use store::{Name, Store};
+use store::{Name, Store, now_us};
 
 use crate::channel::{Policy, channel};
 use crate::config::{Reread, Station};
@@ -41,6 +42,8 @@ use crate::watched::Watched;
 const QUEUE: usize = 32;
 /// Buffers of a camera beyond those: what the line of a roll holds.
 const HELD: usize = 24;
+/// For how long a roll that was cut off is gone on with when it is ordered again: a shift, and a lunch.
+pub const GO_ON_WITHIN_US: i64 = 12 * 3600 * 1_000_000;
 /// Longest wait between two looks at desk and cameras while no roll is on.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -256,7 +259,9 @@ fn inspect_roll(
         scorers: scorers_of(&model, standings.runtime, standings.n_workers)?,
         runtime_version: standings.runtime.version().to_owned(),
         device: standings.runtime.device().to_owned(),
-        begin: Begin::New,
+        begin: Begin::GoOn {
+            since_us: now_us() - GO_ON_WITHIN_US,
+        },
         stop: standings.stop,
         depths: watched.depths.clone(),
     };

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A batch is wholly in the store or not at all, a flaw never without its crop. Nothing is ever
-//! taken out or changed here; verdicts are other rows.
+//! taken out or changed here (`retention` does that); verdicts are other rows.
 
 use crate::coverage::{self, CoverageCell};
 use crate::database::{Database, Value, transaction};
@@ -223,7 +223,7 @@ fn append_flaw(database: &dyn Database, run: RunId, flaw: &NewFlaw) -> Result<Fl
     Ok(id)
 }
 
-fn append_crop(
+pub(crate) fn append_crop(
     database: &dyn Database,
     sql: &str,
     flaw: FlawId,

@@ -5,6 +5,7 @@
 //!       ──▶ runs       stations, rolls, the beginning and end of a run
 //!       ──▶ append     coverage, flaws with crops, candidates, events: one transaction a batch
 //!       ──▶ resume     going on with a run that was cut off
+//!       ──▶ retention  what is forgotten by rule, and the mark that it leaves
 //!       ──▶ look       everything back, for people and for the review
 //! rows (the one place where rows become these types) ──▶ schema ──▶ database
 //! ```
@@ -24,6 +25,7 @@ mod look;
 mod names;
 mod rect;
 mod resume;
+mod retention;
 mod rows;
 mod runs;
 mod schema;
@@ -37,6 +39,10 @@ pub use look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 pub use names::{ArticleId, Digest, FlawId, NAME_MAX_CHARS, Name, RollId, RunId};
 pub use rect::Rect;
 pub use resume::{RESUMED, Resumed};
+pub use retention::{
+    Amount, FileBytes, Keep, KindPlan, Removed, RetentionKind, RetentionPlan, RetentionRules,
+    is_removal,
+};
 pub use runs::{EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
 pub use schema::SCHEMA_VERSION;
 

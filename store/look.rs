@@ -7,6 +7,7 @@ use crate::append::{Crop, CropPlace, EventSeverity};
 use crate::coverage::{CoverageCell, CoverageTotals};
 use crate::names::{FlawId, Name, RollId, RunId};
 use crate::rect::Rect;
+use crate::retention::REMOVED_LIKE;
 use crate::runs::{Run, RunState, known_run};
 use crate::{Store, StoreError, rows};
 
@@ -58,7 +59,7 @@ pub struct Flaw {
     pub has_crop: bool,
 }
 
-/// What is kept of a picture that there was no room for.
+/// What is kept of a picture that there was no room for, or that was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CropLeftOut {
     /// Where it would have been cut out.
@@ -193,7 +194,7 @@ impl Store {
         found.first().map(rows::crop).transpose()
     }
 
-    /// What is kept of a flaw's picture when it was left out for want of room.
+    /// What is kept of a flaw's picture when it was left out for want of room, or was removed.
     ///
     /// # Errors
     /// The database's only.
@@ -210,10 +211,28 @@ impl Store {
     /// The database's only.
     pub fn crops_left_out(&self, run: RunId) -> Result<i64, StoreError> {
         let sql = "SELECT COUNT(*) FROM crops_left_out JOIN flaws ON flaws.id = crops_left_out.flaw \
-                   WHERE flaws.run = $1";
-        self.of_run(sql, run)?
+                   WHERE flaws.run = $1 AND NOT why LIKE $2";
+        let values = [run.as_bytes()[..].into(), REMOVED_LIKE.into()];
+        self.database
+            .query(sql, &values)?
             .first()
             .map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// Those of a run's flaws that have lost their picture, or never had it for want of room, and why;
+    /// [`crate::is_removal`] tells the two.
+    ///
+    /// # Errors
+    /// The database's only.
+    pub fn crops_not_there(&self, run: RunId) -> Result<Vec<(FlawId, String)>, StoreError> {
+        let sql = "SELECT flaws.id, why FROM crops_left_out \
+                   JOIN flaws ON flaws.id = crops_left_out.flaw WHERE flaws.run = $1 \
+                   ORDER BY flaws.id";
+        let found = self.of_run(sql, run)?;
+        found
+            .iter()
+            .map(|row| Ok((FlawId::from_uuid(row.uuid(0)?), row.text(1)?.to_owned())))
+            .collect()
     }
 
     /// What stayed below the threshold, in cloth order.

@@ -16,7 +16,7 @@ use crate::append::{EventSeverity, NewEvent, append_event};
 use crate::database::{Database, transaction};
 use crate::names::{Name, RunId};
 use crate::runs::{Run, RunState, known_run};
-use crate::{Store, StoreError, now_us};
+use crate::{Store, StoreError, now_us, rows};
 
 /// The kind of the event that tells of a resumed run.
 pub const RESUMED: &str = "resumed";
@@ -45,6 +45,27 @@ impl Store {
     /// The database's only.
     pub fn resumable(&self, roll: &Name) -> Result<Option<Run>, StoreError> {
         let latest = self.latest_run(roll)?;
+        Ok(latest.filter(|run| run.state != RunState::Done))
+    }
+
+    /// The latest run of a station, or of none, if it has not come to the end of its cloth.
+    ///
+    /// # Errors
+    /// The database's only.
+    pub fn cut_off_at(&self, station: Option<&Name>) -> Result<Option<Run>, StoreError> {
+        let select = rows::SELECT_RUN;
+        let order = "ORDER BY runs.started_at DESC, runs.id DESC LIMIT 1";
+        let found = match station {
+            Some(name) => self.database.query(
+                &format!("{select} WHERE stations.name = $1 {order}"),
+                &[name.as_str().into()],
+            )?,
+            None => {
+                let sql = format!("{select} WHERE runs.station IS NULL {order}");
+                self.database.query(&sql, &[])?
+            }
+        };
+        let latest = found.first().map(rows::run).transpose()?;
         Ok(latest.filter(|run| run.state != RunState::Done))
     }
 

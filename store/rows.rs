@@ -124,7 +124,7 @@ pub(crate) fn crop_left_out(row: &Row) -> Result<CropLeftOut, StoreError> {
 }
 
 /// The first seven columns: lane, frame, x, y, width, height, margin.
-fn crop_place(row: &Row) -> Result<CropPlace, StoreError> {
+pub(crate) fn crop_place(row: &Row) -> Result<CropPlace, StoreError> {
     let pixels = |column| {
         let held = row.int(column)?;
         u32::try_from(held).map_err(|_| row.unlike(column, "a number of pixels"))

@@ -28,7 +28,7 @@ use selvedge::record::Written;
 use selvedge::resume::Begin;
 use store::{CoverState, CoverageCell, FlawId, Name, Rect, RunState, Store};
 
-use self::moments::Moments;
+pub(crate) use self::moments::Moments;
 use crate::texture::{MM_PER_PX, TextureArticle, clean_cloth, loom, station};
 use crate::told::{Told, ToldFlaw, inspected, inspection, overlap, store_at};
 

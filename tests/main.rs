@@ -48,6 +48,10 @@ mod repeats;
 
 mod parity;
 
+mod power_cut;
+
+mod retention;
+
 mod tidy;
 
 mod video;

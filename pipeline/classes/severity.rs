@@ -34,13 +34,6 @@ const GLARING: f64 = 0.5;
 /// Share below which it is hardly seen from 1 m.
 const FAINT: f64 = 0.1;
 
-const SEVERITIES: [Severity; 4] = [
-    Severity::Minor,
-    Severity::Moderate,
-    Severity::Major,
-    Severity::Severe,
-];
-
 /// How grave a flaw of `class` is.
 pub fn severity_of(descriptor: &Descriptor, class: Class) -> Severity {
     if matches!(class, Class::Hole | Class::Smash | Class::Seam) {
@@ -54,10 +47,18 @@ pub fn severity_of(descriptor: &Descriptor, class: Class) -> Severity {
         // Where brightness tells nothing, size alone does.
         Some(_) | None => size,
     };
-    SEVERITIES[step.min(SEVERITIES.len() - 1)]
+    Severity::ALL[step.min(Severity::ALL.len() - 1)]
 }
 
 impl Severity {
+    /// All of them, the mildest first.
+    pub const ALL: [Severity; 4] = [
+        Severity::Minor,
+        Severity::Moderate,
+        Severity::Major,
+        Severity::Severe,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

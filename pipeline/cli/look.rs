@@ -204,6 +204,13 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
             report.crops_left_out
         ))?;
     }
+    for removed in &report.crops_removed {
+        let n = removed.count;
+        say(&match n {
+            1 => format!("  the picture of 1 flaw was {}", removed.why),
+            _ => format!("  pictures of {n} flaws were {}", removed.why),
+        })?;
+    }
     if let Some(limits) = &report.limits {
         say(&format!(
             "  finds 9 of 10 at the contrast in brackets: {}",

@@ -16,6 +16,7 @@ mod progress;
 mod run;
 mod service;
 mod shown;
+mod store;
 mod teach;
 
 use std::io::Write;
@@ -24,12 +25,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ::store::{Name, Store};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use models::Article;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
-use store::{Name, Store};
 
 use self::log::Log;
 use crate::config::{LogSettings, Station};
@@ -81,6 +82,9 @@ enum Command {
     Model(look::ModelCommand),
     /// Lists cameras, as --from names them.
     Cameras(cameras::CamerasArgs),
+    /// Looks after the store.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Verifies the installation: runtime, backbone, store, models; with a station file the station too.
     Check(check::CheckArgs),
 }
@@ -206,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Roll(args) => look::roll(&args),
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
+        Command::Store(command) => store::run(&command, &stop),
         Command::Check(args) => check::run(&args, &stop),
     };
     match outcome {

@@ -16,13 +16,15 @@ use review::Token;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
+use store::{Name, Store, now_us};
 
 use super::shown::Shown;
 use super::{Outcome, Place, n_workers, name, say, service};
 use crate::config::{LogSettings, Reread, Station};
-use crate::desk::Said;
+use crate::desk::{Desk, Said};
+use crate::retention;
 use crate::source::{SourceSpec, endless_loom, evened, open_camera};
-use crate::station::{Beside, Standings, run as stand};
+use crate::station::{Beside, GO_ON_WITHIN_US, Standings, run as stand};
 use crate::watched::Watched;
 
 /// How often a reader looks whether it is to end.
@@ -50,6 +52,10 @@ pub(super) struct RunArgs {
     /// Begins this roll as soon as every camera exposes, of the station's usual article.
     #[arg(long, value_name = "ROLL")]
     roll: Option<String>,
+    /// Goes on with the roll that was cut off last at this station, by a power cut or otherwise, as soon
+    /// as every camera exposes; where none was within twelve hours, waits for orders.
+    #[arg(long, conflicts_with = "roll")]
+    resume: bool,
 }
 
 /// Where the station's file wants its log; what is wrong in that file is told when it is used.
@@ -98,11 +104,19 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     let orders: Beside<'_> = (
         "orders",
         Box::new(|watched| {
-            if let Some(roll) = &args.roll {
+            if args.roll.is_some() || args.resume {
                 while !watched.desk.is_ready() && !stop.load(Ordering::Relaxed) {
                     std::thread::sleep(LOOK);
                 }
+            }
+            if let Some(roll) = &args.roll {
                 watched.desk.begin(roll, None)?;
+            }
+            if args.resume {
+                // Who types the next order must be heard all the same.
+                if let Err(error) = resume(&watched.desk, &station, &args.place.store) {
+                    tracing::error!(error = format!("{error:#}"), "no roll is gone on with");
+                }
             }
             hear_lines(watched, stop)
         }),
@@ -123,8 +137,30 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
             }),
         ));
     }
+    if !station.retention.is_all() {
+        beside.push((
+            "retention",
+            Box::new(|_| {
+                retention::keep(&args.place.store, &station.retention, stop);
+                Ok(())
+            }),
+        ));
+    }
     stand(&standings, beside)?;
     Ok(Outcome::Clean)
+}
+
+/// Orders the roll that was cut off last at this station, if one was lately.
+fn resume(desk: &Desk, station: &Station, store: &str) -> anyhow::Result<()> {
+    let name = station.name.as_deref().map(Name::new).transpose()?;
+    let found = Store::open_existing(store)?.cut_off_at(name.as_ref())?;
+    match found.filter(|run| run.written_at_us >= now_us() - GO_ON_WITHIN_US) {
+        Some(run) => {
+            desk.begin(run.roll_number.as_str(), Some(run.article.as_str()))?;
+        }
+        None => tracing::info!("no roll was cut off within twelve hours"),
+    }
+    Ok(())
 }
 
 /// What each lane's frames come from.

@@ -117,6 +117,7 @@ fn needing_restart(old: &Station, new: &Station) -> Vec<&'static str> {
         ),
         ("[outputs]", old.outputs != new.outputs),
         ("[log]", old.log != new.log),
+        ("[retention]", old.retention != new.retention),
     ];
     let differing = differs.into_iter().filter(|(_, differs)| *differs);
     differing.map(|(key, _)| key).collect()

@@ -25,6 +25,8 @@ const CAPTION_LINE_PX: i64 = 21;
 const N_CAPTION_LINES: i64 = 4;
 const ABOVE_CAPTION_PX: i64 = 10;
 const ROW_GAP_PX: i64 = 30;
+/// Lines of why a flaw has no picture.
+const N_REASON_LINES: usize = 6;
 /// Between a tile's edge and its crop.
 const CROP_PAD_PX: i64 = 10;
 /// Thickness of the box around a flaw, and how far it stands off.
@@ -194,7 +196,17 @@ fn draw_crop(canvas: &mut Canvas, tile: PxRect, flaw: &PicturedFlaw) {
         .filter(|crop| crop.width() > 0 && crop.height() > 0);
     let Some(crop) = crop else {
         let middle = tile.y + (tile.height - Face::Small.height_px()) / 2;
-        draw_centred(canvas, tile, middle, "no picture", Face::Small);
+        match &flaw.no_picture {
+            None => draw_centred(canvas, tile, middle, "no picture", Face::Small),
+            Some(why) => {
+                let lines = text::wrapped(why, Face::Small, tile.width - 16, N_REASON_LINES);
+                let height = Face::Small.height_px() + 2;
+                let top = middle - height * (lines.len() as i64 - 1) / 2;
+                for (line, nth) in lines.iter().zip(0..) {
+                    draw_centred(canvas, tile, top + nth * height, line, Face::Small);
+                }
+            }
+        }
         return;
     };
     let scaled = scaled(crop, (tile.width - 2 * CROP_PAD_PX) as u32);

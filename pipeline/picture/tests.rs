@@ -31,6 +31,7 @@ fn flaw(along: std::ops::Range<i64>, across: std::ops::Range<i64>, severity: &st
         score: 1.5,
         crop: None,
         place_in_crop: None,
+        no_picture: None,
     }
 }
 
@@ -286,9 +287,10 @@ prop_compose! {
         score in any::<f64>(),
         crop in proptest::option::of((0u32..300, 0u32..300)),
         place_in_crop in any_place(),
+        no_picture in proptest::option::of(any::<String>()),
     ) -> PicturedFlaw {
         let crop = crop.map(|(width, height)| DynamicImage::new_luma8(width, height));
-        PicturedFlaw { rect, class, severity, score, crop, place_in_crop }
+        PicturedFlaw { rect, class, severity, score, crop, place_in_crop, no_picture }
     }
 }
 

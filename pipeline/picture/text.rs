@@ -65,6 +65,26 @@ pub(super) fn fitted(text: &str, face: Face, room_px: i64) -> String {
     format!("{}{CUT_MARK}", kept.trim_end())
 }
 
+/// `text` in lines of at most `room_px`, broken between words; at most `most` of them, and what does not
+/// fit is cut.
+pub(super) fn wrapped(text: &str, face: Face, room_px: i64, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let n_lines = lines.len();
+        match lines.last_mut() {
+            Some(line)
+                if n_lines == most || width_px(&format!("{line} {word}"), face) <= room_px =>
+            {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let cut = lines.iter().map(|line| fitted(line, face, room_px));
+    cut.collect()
+}
+
 /// Draws one line with its top left corner at `x`, `y`.
 pub(super) fn draw(canvas: &mut Canvas, x: i64, y: i64, text: &str, face: Face, color: Rgb<u8>) {
     let (weight, height) = face.raster();
@@ -95,6 +115,16 @@ mod tests {
             assert!(width_px(&cut, Face::Body) <= room_px.max(2 * Face::Body.char_px()));
         }
         assert_eq!(fitted("roll 4711", Face::Body, 500), "roll 4711");
+    }
+
+    #[test]
+    fn a_sentence_is_broken_between_words_and_ends_with_its_room() {
+        let room = 10 * Face::Small.char_px();
+        let wrapped = |text: &str, most| wrapped(text, Face::Small, room, most).join("|");
+        assert_eq!(wrapped("removed on a day", 3), "removed on|a day");
+        assert_eq!(wrapped("one two three four five", 2), "one two|three fo..");
+        assert_eq!(wrapped("incomprehensible", 2), "incompre..");
+        assert_eq!(wrapped(" ", 2), "");
     }
 
     #[test]

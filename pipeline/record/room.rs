@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{Batch, EventSeverity, NewCrop, NewEvent, now_us};
+use store::{Batch, EventSeverity, FileBytes, NewCrop, NewEvent, now_us};
 
 /// Bytes that stay free for flaws, coverage and events. A flaw without its picture is about 1 kB
 /// with its indices and its share of the log: a flaw a second for three days.
@@ -21,6 +21,21 @@ pub const CROPS_RESERVE_BYTES: u64 = 256 << 20;
 const CROPS_AGAIN_BYTES: u64 = CROPS_RESERVE_BYTES + CROPS_RESERVE_BYTES / 4;
 /// How long after a refusal pictures are tried again: a server does not say how full its disk is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// Bytes of the disk that must be free all the same for room in the store's file to count: what is
+/// written goes into the log beside the file first.
+const LOG_RESERVE_BYTES: u64 = 64 << 20;
+
+/// Bytes that can be written: those free on the disk, and those free in the store's file, where pictures
+/// have been removed.
+pub(super) fn for_pictures(free_bytes: Option<u64>, file: Option<FileBytes>) -> Option<u64> {
+    let free = free_bytes?;
+    let reusable = file.map_or(0, |file| file.reusable);
+    if free < LOG_RESERVE_BYTES {
+        return Some(free);
+    }
+    Some(free.saturating_add(reusable))
+}
 
 /// What the recorder knows of the room for pictures.
 #[derive(Debug, Default)]
@@ -154,6 +169,25 @@ mod tests {
             flaws: vec![flaw],
             ..Batch::default()
         }
+    }
+
+    #[test]
+    fn room_in_the_file_counts_while_its_log_has_some_on_the_disk() {
+        let file = |reusable| {
+            Some(FileBytes {
+                all: 1 << 40,
+                reusable,
+            })
+        };
+        let little = LOG_RESERVE_BYTES;
+        let room = for_pictures(Some(little), file(CROPS_RESERVE_BYTES));
+        assert_eq!(room, Some(little + CROPS_RESERVE_BYTES));
+        assert_eq!(
+            for_pictures(Some(little - 1), file(1 << 30)),
+            Some(little - 1)
+        );
+        assert_eq!(for_pictures(Some(little), None), Some(little));
+        assert_eq!(for_pictures(None, None), None);
     }
 
     /// Prepares a batch; what became of its picture, and its events.

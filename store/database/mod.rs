@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{RunId, StoreError};
+use crate::{FileBytes, RunId, StoreError};
 
 /// How long a statement waits for another process's transaction before [`StoreError::Busy`].
 pub(crate) const BUSY_WAIT_MILLIS: u32 = 5_000;
@@ -75,6 +75,8 @@ pub(crate) trait Database: Send {
     /// Bytes that an ordinary user may still write where the store is; none when that is not for
     /// this machine to know.
     fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
+    /// Size of the file and of what is free in it; none where the store is no file.
+    fn file_bytes(&self) -> Result<Option<FileBytes>, StoreError>;
 }
 
 /// Connects to what `url` names: a path, `sqlite:PATH`, `postgres://…`.

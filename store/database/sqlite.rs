@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, ToSql, ffi};
 
 use super::lock_file::LockFile;
 use super::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
-use crate::{RunId, StoreError};
+use crate::{FileBytes, RunId, StoreError};
 
 /// Statements kept compiled; more than the store has.
 const STATEMENTS_KEPT: usize = 64;
@@ -297,6 +297,22 @@ impl Database for Sqlite {
         };
         let space = rustix::fs::statvfs(path).map_err(|error| file_error(path, &error.into()))?;
         Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
+    fn file_bytes(&self) -> Result<Option<FileBytes>, StoreError> {
+        if self.file.is_none() {
+            return Ok(None);
+        }
+        let setting = |name: &str| -> Result<u64, StoreError> {
+            let found = self.query(&format!("PRAGMA {name}"), &[])?;
+            let value = found.first().map_or(Ok(0), |row| row.int(0))?;
+            Ok(value.unsigned_abs())
+        };
+        let page = setting("page_size")?;
+        Ok(Some(FileBytes {
+            all: page * setting("page_count")?,
+            reusable: page * setting("freelist_count")?,
+        }))
     }
 }
 

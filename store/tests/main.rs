@@ -21,10 +21,17 @@ mod opening;
 mod postgres;
 mod readers;
 mod resume;
+mod retention;
 mod servers;
 mod stalls;
 
 use std::io::{Write, stderr};
+
+/// Says what a test measured.
+pub(crate) fn measured(what: &str) {
+    let mut out = stderr();
+    writeln!(out, "MEASURED: {what}").unwrap();
+}
 
 /// Says that a test could not run here; not with `eprintln`, whose words the harness keeps.
 pub(crate) fn not_run(why: &str) {

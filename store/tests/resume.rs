@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write, stdout};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
-use store::{EndState, EventSeverity, RESUMED, RunEnd, RunState, Store, StoreError};
+use store::{EndState, EventSeverity, NewRun, RESUMED, RunEnd, RunState, Store, StoreError};
 
 use crate::cloth::{begun, covers, done, gap, inspected, mm, name, new_run, rect};
 use crate::servers::on_both;
@@ -12,6 +12,32 @@ use crate::servers::on_both;
 /// Names the store whose run the child holds.
 const STORE_OF_CHILD: &str = "SELVEDGE_TEST_RESUME_STORE";
 const HOLDS: &str = "holds";
+
+#[test]
+fn a_station_s_latest_run_is_told_while_it_has_not_come_to_its_end() {
+    on_both(|url| {
+        let mut store = Store::open(url).unwrap();
+        let (here, other) = (name("loom 7"), name("loom 8"));
+        let first = begun(&mut store, "R-1");
+        let nowhere = NewRun {
+            station: None,
+            ..new_run("twill", "R-2")
+        };
+        let loose = store.begin_run(&nowhere).unwrap();
+        let cut_off = |store: &Store, station| {
+            let run = store.cut_off_at(station).unwrap();
+            run.map(|run| run.id)
+        };
+        assert_eq!(cut_off(&store, Some(&here)), Some(first));
+        assert_eq!(cut_off(&store, None), Some(loose));
+        assert_eq!(cut_off(&store, Some(&other)), None);
+        // An earlier one is not gone on with once a later one is done.
+        let second = begun(&mut store, "R-3");
+        assert_eq!(cut_off(&store, Some(&here)), Some(second));
+        store.finish_run(second, &done(1, 1)).unwrap();
+        assert_eq!(cut_off(&store, Some(&here)), None);
+    });
+}
 
 #[test]
 fn an_aborted_run_goes_on_where_its_ledger_ends() {

@@ -15,7 +15,7 @@ use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Config, NoTls, Statement};
 
 use crate::database::{Access, BUSY_WAIT_MILLIS, Database, Held, Row, Value};
-use crate::{RunId, StoreError};
+use crate::{FileBytes, RunId, StoreError};
 
 /// SQLite's words of a migration and PostgreSQL's.
 const TYPE_WORDS: [(&str, &str); 4] = [
@@ -293,6 +293,10 @@ impl Database for Postgres {
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    fn file_bytes(&self) -> Result<Option<FileBytes>, StoreError> {
         Ok(None)
     }
 }
