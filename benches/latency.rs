@@ -29,6 +29,14 @@ use crate::cloth::Cloth;
 use crate::machine::{describe, n_cores};
 use crate::roll::{Roll, inspect_roll};
 
+/// Width and height of frames: one camera, two, and 1.8 m at 0.25 mm in blocks of three heights.
+const SHAPES: [(u32, u32); 5] = [
+    (2048, 256),
+    (4096, 256),
+    (7200, 256),
+    (7200, 128),
+    (7200, 64),
+];
 /// Scale along.
 const MM_PER_LINE: f64 = 0.25;
 /// Cloth that passes, per pass.
@@ -52,7 +60,7 @@ fn main() -> anyhow::Result<()> {
         "{:<20}{:>7}{:>7}{:>10}{:>8}{:>8}{:>10}{:>10}{:>10}{:>8}",
         "cloth", "m/min", "Mpx/s", "ms", "frames", "timed", "p50", "p99", "most", "%"
     )?;
-    for shape in [(2048, 256), (4096, 256)] {
+    for shape in SHAPES {
         let cloth = Cloth::woven(shape, (12, N_WOVEN), &runtime, folder.path())?;
         for m_per_min in M_PER_MIN {
             writeln!(out, "{}", pass(&cloth, m_per_min, &runtime)?)?;

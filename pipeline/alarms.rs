@@ -80,7 +80,7 @@ pub enum Change {
 
 /// What is latched, for whoever shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct Latched {
     /// Alarms that wait for a person, in order of raising.
     pub alarms: Vec<Alarm>,
     /// How many alarms were raised so far.
@@ -210,10 +210,10 @@ impl Alarms {
     }
 
     /// What is latched now.
-    pub fn standing(&self) -> Standing {
+    pub fn latched(&self) -> Latched {
         let mut alarms: Vec<Alarm> = self.latched.values().cloned().collect();
         alarms.sort_by_key(|alarm| alarm.id);
-        Standing {
+        Latched {
             alarms,
             n_raised: self.n_raised,
             n_stops: self.n_stops,
@@ -263,7 +263,7 @@ impl Alarms {
     }
 }
 
-impl Standing {
+impl Latched {
     /// Whether the machine is asked to stop.
     pub fn stops(&self) -> bool {
         self.alarms.iter().any(|alarm| alarm.stops)
@@ -347,9 +347,9 @@ mod tests {
         );
         assert_eq!(alarms.flaw(&flaw(90, "minor"), 8), []);
         alarms.begin_roll();
-        let standing = alarms.standing();
-        assert!(standing.stops());
-        assert_eq!(standing.alarms[0].raised_at_us, 6);
+        let latched = alarms.latched();
+        assert!(latched.stops());
+        assert_eq!(latched.alarms[0].raised_at_us, 6);
 
         let nobody = alarms.acknowledge(1, " ", 9).unwrap_err().to_string();
         assert!(
@@ -360,13 +360,13 @@ mod tests {
         assert_eq!(wrong, "found no alarm 2 that waits, expected one of [1]");
         let seen = alarms.acknowledge(1, "Ayla", 9).unwrap();
         assert_eq!(told(&[seen]), ["1 acknowledged by Ayla at 9"]);
-        assert!(!alarms.standing().stops() && alarms.standing().alarms.is_empty());
+        assert!(!alarms.latched().stops() && alarms.latched().alarms.is_empty());
         assert!(alarms.acknowledge(1, "Ayla", 10).is_err());
         assert_eq!(
             told(&alarms.flaw(&flaw(99, "severe"), 11)),
             ["2 raised severe"]
         );
-        assert_eq!(alarms.standing().n_stops, 2);
+        assert_eq!(alarms.latched().n_stops, 2);
     }
 
     #[test]
@@ -432,6 +432,6 @@ mod tests {
             ["2 raised running"]
         );
         assert_eq!(alarms.running(&running(5, true), 3), []);
-        assert_eq!(alarms.standing().alarms.len(), 1);
+        assert_eq!(alarms.latched().alarms.len(), 1);
     }
 }

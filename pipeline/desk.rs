@@ -73,13 +73,13 @@ impl Said {
 pub type Check = dyn Fn(&Order) -> anyhow::Result<()> + Send + Sync;
 
 /// Where a roll can be ended now: a tick for each lane; `None` while some camera has shown nothing.
-pub type Marks = dyn Fn() -> Option<Vec<i64>> + Send + Sync;
+pub type Reached = dyn Fn() -> Option<Vec<i64>> + Send + Sync;
 
 /// Takes orders. Shared between all who give them and the station.
 pub struct Desk {
     usual_article: Mutex<Option<Name>>,
     check: Box<Check>,
-    marks: Box<Marks>,
+    marks: Box<Reached>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -105,7 +105,7 @@ pub struct Begun {
 
 impl Desk {
     /// A desk at which nothing is on.
-    pub fn new(usual_article: Option<Name>, check: Box<Check>, marks: Box<Marks>) -> Self {
+    pub fn new(usual_article: Option<Name>, check: Box<Check>, marks: Box<Reached>) -> Self {
         Self {
             usual_article: Mutex::new(usual_article),
             check,

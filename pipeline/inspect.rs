@@ -11,7 +11,7 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::ensure;
-use calibration::LaneGeometry;
+use calibration::{LaneGeometry, Span, Um};
 use camera::{Description, Source};
 use models::{Article, Scorer};
 use store::{Name, NewRun, RollChoice, RunId, Store};
@@ -158,7 +158,8 @@ pub fn inspect(
         stop,
         depths: depths.clone(),
     };
-    announce(Written::Began(run));
+    let from = web.ledger().along().map_or(Um::ZERO, Span::end);
+    announce(Written::Began(run, from));
     let recorded = line::recorded((&mut store, run), &depths, announce, |pages| {
         send(pages, std::mem::take(&mut first))?;
         let ran = line::run(line, &mut |lane, ordered| {
@@ -246,6 +247,14 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         "light": station.light,
         "flat_fields": flat_fields,
     });
+    // Cloth of a camera is never gone on with as cloth of files, or the other way round.
+    if inspection
+        .sources
+        .iter()
+        .any(|lane| lane.source.description().live)
+    {
+        calibration["live"] = true.into();
+    }
     if let Some(kept) = &station.profile {
         calibration["profile"] = kept.digest.clone().into();
     }

@@ -37,7 +37,7 @@ use std::time::Instant;
 use calibration::{Span, Um, WebRect};
 use store::{FlawId, NewFlaw, now_us};
 
-use crate::alarms::{Alarms, Change, FoundFlaw, Standing};
+use crate::alarms::{Alarms, Change, FoundFlaw, Latched};
 use crate::config::{AlarmSettings, Station};
 use crate::repeats::Repeat;
 use crate::running::Running;
@@ -100,7 +100,7 @@ struct Told {
 /// What is so until it changes.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct State {
-    standing: Standing,
+    latched: Latched,
     roll: Option<RollAbout>,
 }
 
@@ -195,8 +195,8 @@ impl Outputs {
     }
 
     /// What is latched now.
-    pub fn standing(&self) -> Standing {
-        self.lock().alarms.standing()
+    pub fn latched(&self) -> Latched {
+        self.lock().alarms.latched()
     }
 
     /// What repeats on this roll so far.
@@ -222,7 +222,7 @@ impl Outputs {
             })
             .collect();
         let state = State {
-            standing: told.alarms.standing(),
+            latched: told.alarms.latched(),
             roll: told.roll.clone(),
         };
         self.receivers.tell(state, &words);

@@ -15,7 +15,7 @@ mod room;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use calibration::WebRect;
+use calibration::{Um, WebRect};
 use crossbeam::channel::Receiver;
 use store::{
     Batch, CoverageCell, Crop, CropPlace, EventSeverity, FlawId, NewCandidate, NewCrop, NewEvent,
@@ -61,8 +61,8 @@ pub struct Event {
 /// What is on the disk now, in the order of the pages.
 #[derive(Debug)]
 pub enum Written<'a> {
-    /// The run, and nothing of it yet.
-    Began(RunId),
+    /// The run, and what was looked at earlier: all up to this place along, which is zero of a new run.
+    Began(RunId, Um),
     /// A flaw.
     Flaw(FlawId, &'a NewFlaw),
     /// A flaw that runs, before it is whole; itself it is not on the disk yet.
@@ -91,7 +91,7 @@ impl Written<'_> {
                 "flaw"
             ),
             Written::Running(running) => tracing::warn!("{running}"),
-            Written::Began(_) | Written::Page { .. } => {}
+            Written::Began(..) | Written::Page { .. } => {}
         }
     }
 }

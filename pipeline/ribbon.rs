@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use calibration::Um;
 use store::{CoverState, CoverageCell, NewFlaw, Rect};
 
 /// Gaps, and flaws, that are kept.
@@ -23,7 +24,7 @@ pub struct Ribbon {
     /// Gaps in the order in which they were told.
     pub gaps: VecDeque<Gap>,
     /// Flaws in the order in which they were told.
-    pub flaws: VecDeque<Mark>,
+    pub flaws: VecDeque<FlawMark>,
 }
 
 /// Cloth that was not looked at.
@@ -37,7 +38,7 @@ pub struct Gap {
 
 /// A flaw on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct FlawMark {
     /// Where.
     pub rect: Rect,
     /// Its class.
@@ -47,6 +48,14 @@ pub struct Mark {
 }
 
 impl Ribbon {
+    /// Of a roll that goes on behind this place.
+    pub fn behind(from: Um) -> Self {
+        Self {
+            from: from.get(),
+            ..Self::default()
+        }
+    }
+
     /// Adds what a page has added to the ledger.
     pub fn cover(&mut self, coverage: &[CoverageCell]) {
         for cell in coverage {
@@ -62,7 +71,7 @@ impl Ribbon {
 
     /// Adds a flaw.
     pub fn mark(&mut self, flaw: &NewFlaw) {
-        self.flaws.push_back(Mark {
+        self.flaws.push_back(FlawMark {
             rect: flaw.rect,
             class: flaw.class.clone(),
             severity: flaw.severity.clone(),

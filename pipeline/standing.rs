@@ -31,7 +31,7 @@ use camera::{
 };
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
-pub use self::facts::{Doing, Facts, Picture, now};
+pub use self::facts::{Doing, Facts, Picture, elsewhere, now};
 
 /// Longest wait between two looks at the signals.
 const LOOK: Duration = Duration::from_millis(50);
@@ -67,18 +67,23 @@ pub fn first_opened(
 
 /// The rest of a camera's thread: hands over everything that the camera exposes, and opens it again
 /// when it fails, until it ends by itself, nobody listens or `stop` is set.
+///
+/// A camera counts its encoder from its own first frame on. `elsewhere` says where the cloth is by
+/// cameras that have counted all the while, so that one that comes late, or comes back, goes on from
+/// there: to within a frame, for they say it frame by frame.
 pub fn stand(
     camera: u16,
     mut source: Box<dyn Source>,
     open: &mut Open<'_>,
     (pool, stop): (&Pool, &AtomicBool),
     facts: &Facts,
+    elsewhere: &dyn Fn() -> Option<i64>,
     mut deliver: impl FnMut(Captured) -> ControlFlow<()>,
 ) {
     let expected = source.description().clone();
     let mut after: Option<After> = None;
     loop {
-        let mut place = Place::behind(after);
+        let mut place = Place::behind(after, elsewhere);
         let ended = capture(&mut *source, pool, stop, |captured| {
             for captured in place.put(captured) {
                 facts.note(&captured);
@@ -149,15 +154,16 @@ struct After {
 }
 
 /// Brings what a camera shows after a failure behind what it showed before.
-struct Place {
+struct Place<'a> {
     after: Option<After>,
+    elsewhere: &'a dyn Fn() -> Option<i64>,
     /// What is added to sequence numbers and ticks, once the first exposure is there.
     shift: Option<(u64, i64)>,
     end: After,
 }
 
-impl Place {
-    fn behind(after: Option<After>) -> Self {
+impl<'a> Place<'a> {
+    fn behind(after: Option<After>, elsewhere: &'a dyn Fn() -> Option<i64>) -> Self {
         let nothing = After {
             sequence: 0,
             tick: 0,
@@ -165,39 +171,48 @@ impl Place {
         };
         Self {
             after,
-            shift: after.is_none().then_some((0, 0)),
+            elsewhere,
+            shift: None,
             end: after.unwrap_or(nothing),
         }
     }
 
     /// The exposure in its place; before the first one after a failure, what was lost in between.
-    /// An encoder that ran on says how much that was; else it is not known, and one tick marks the
-    /// place.
+    /// An encoder that ran on, its own or another camera's, says how much that was; else it is not known,
+    /// and one tick marks the place.
     fn put(&mut self, mut captured: Captured) -> impl Iterator<Item = Captured> {
         let mut gap = None;
         let (sequence, ticks) = match self.shift {
             Some(shift) => shift,
             None => {
-                let After {
-                    sequence,
-                    tick,
-                    camera,
-                } = self.after.unwrap_or(self.end);
                 let start = captured.ticks().start;
-                let (reason, to, shift) = if start > tick {
-                    (LostReason::CameraLost, start, 0)
-                } else {
-                    (LostReason::UnknownLength, tick + 1, tick + 1 - start)
+                let cloth_at = (self.elsewhere)().unwrap_or(i64::MIN);
+                let shift = match self.after {
+                    // The first of all goes on from where the cloth is.
+                    None => (0, cloth_at.saturating_sub(start).max(0)),
+                    Some(After {
+                        sequence,
+                        tick,
+                        camera,
+                    }) => {
+                        let own = Some(start).filter(|start| *start > tick);
+                        let known = own.or(Some(cloth_at).filter(|cloth| *cloth > tick));
+                        let (reason, to) = match known {
+                            Some(known) => (LostReason::CameraLost, known),
+                            None => (LostReason::UnknownLength, tick + 1),
+                        };
+                        gap = Some(Captured::Lost(Lost {
+                            camera,
+                            sequence,
+                            ticks: tick..to,
+                            reason,
+                            detail: "the camera was gone and came back".to_owned(),
+                            origin: None,
+                        }));
+                        (sequence + 1, to - start)
+                    }
                 };
-                gap = Some(Captured::Lost(Lost {
-                    camera,
-                    sequence,
-                    ticks: tick..to,
-                    reason,
-                    detail: "the camera was gone and came back".to_owned(),
-                    origin: None,
-                }));
-                *self.shift.insert((sequence + 1, shift))
+                *self.shift.insert(shift)
             }
         };
         match &mut captured {

@@ -35,7 +35,7 @@ use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{End, Facts, RollPart, Standing, first_opened, now, stand};
+use crate::standing::{End, Facts, RollPart, Standing, elsewhere, first_opened, now, stand};
 use crate::watched::Watched;
 
 /// Frames of a camera that wait while a roll is being begun.
@@ -100,7 +100,7 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
             let (open, stop) = (standings.open, &**standings.stop);
             let watched = Arc::clone(&watched);
             let body = move || {
-                let _guard = PanicGuard(&watched, lane);
+                let _guard = PanicGuard(&watched, format!("camera {}", lane + 1));
                 let mut delivery = Delivery::new(frames);
                 let mut reopen = || open(lane);
                 let camera = lane as u16;
@@ -113,7 +113,16 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
                     watched.reached(lane, captured.ticks().end);
                     delivery.deliver(captured)
                 };
-                stand(camera, source, &mut reopen, (pool, stop), &facts, deliver);
+                let cloth = || elsewhere(&watched.cameras, lane);
+                stand(
+                    camera,
+                    source,
+                    &mut reopen,
+                    (pool, stop),
+                    &facts,
+                    &cloth,
+                    deliver,
+                );
                 delivery.finish(lane, None);
                 Ok(())
             };
@@ -124,21 +133,31 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
                     .context("a thread cannot start")?,
             );
         }
-        let watch: Beside<'_> = (
-            "watch",
-            Box::new(|watched| watched.watch(standings.store, standings.stop)),
-        );
-        for (name, body) in beside.into_iter().chain([watch]) {
+        let own: [Beside<'_>; 2] = [
+            (
+                "pulse",
+                Box::new(|watched| {
+                    watched.give_pulse();
+                    Ok(())
+                }),
+            ),
+            (
+                "events",
+                Box::new(|watched| {
+                    watched.write_events(standings.store);
+                    Ok(())
+                }),
+            ),
+        ];
+        for (name, body) in beside.into_iter().chain(own) {
             let watched = Arc::clone(&watched);
             let named = Builder::new().name(name.to_owned());
             let body = move || {
+                let _guard = PanicGuard(&watched, name.to_owned());
                 let ended = body(&watched).with_context(|| format!("{name} failed"));
                 if let Err(error) = &ended {
                     // The station goes on without it, and whoever looks must know.
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "a part of the station is gone"
-                    );
+                    watched.has_lost(format!("{error:#}"));
                 }
                 ended
             };
@@ -149,6 +168,8 @@ pub fn run(standings: &Standings<'_>, beside: Vec<Beside<'_>>) -> anyhow::Result
             );
         }
         let stood = roll_after_roll(standings, &watched, &cameras);
+        // What the last roll told is written before its writers end.
+        watched.is_over();
         // Whoever waits for a camera or for a buffer ends now.
         standings.stop.store(true, Ordering::Relaxed);
         drop(cameras);
@@ -308,15 +329,15 @@ pub fn within<T>(
     })
 }
 
-/// Tells that a camera's thread has panicked, when it ends so.
-struct PanicGuard<'a>(&'a Watched, usize);
+/// Tells that a part of the station has panicked, when its thread ends so.
+struct PanicGuard<'a>(&'a Watched, String);
 
 impl Drop for PanicGuard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let Self(watched, lane) = self;
-            watched.cameras[*lane].is_gone("its thread panicked".to_owned());
+            let Self(watched, part) = self;
             watched.has_lost_thread();
+            watched.has_lost(format!("{part}: its thread panicked"));
         }
     }
 }

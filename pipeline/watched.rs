@@ -1,22 +1,25 @@
 //! What a station does, for whoever looks from outside: page, monitor, watchdog, PLC.
 //!
 //! ```text
-//! camera threads, recorder ─▶ Watched ◀── page, orders, the thread `watch`
-//!                               ├─▶ Outputs: alarms, marks, signs of life
-//!                               └─▶ events of the store, by the thread `watch`
+//! camera threads, recorder ─▶ Watched ◀── page, orders, service manager
+//!                               ├─▶ Outputs: alarms, marks; signs of life by thread `pulse`
+//!                               └─▶ events of the store, by thread `events`
 //! ```
 //!
-//! Whoever tells it something waits for nobody: what must be written waits here for the watch, which has
-//! a connection of its own to the store.
+//! Whoever tells it something waits for nobody: what must be written waits here for a thread that has a
+//! connection of its own to the store.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+mod events;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use calibration::Um;
 use camera::TicksFrom;
-use store::{EventSeverity, NewEvent, Store, StoreError};
+use store::{Store, StoreError};
+
+use self::events::{Unwritten, event_of};
 
 use crate::alarms::{Alarm, Change, FoundFlaw};
 use crate::channel::Depths;
@@ -29,15 +32,13 @@ use crate::record::Written;
 use crate::ribbon::Ribbon;
 use crate::standing::{Doing, Facts};
 
-/// How often the watch looks.
+/// How often its threads look.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it asks the disk how full it is.
 const ASK_DISK: Duration = Duration::from_secs(5);
-/// Events that may wait for the store; a station that cannot write tells the log too.
-const MOST_EVENTS: usize = 1000;
 /// How long frames may wait, or the station's loop may not turn, before the line counts as hung; models
 /// are loaded in that time when a roll begins.
-const HUNG: Duration = Duration::from_secs(10);
+const HUNG: Duration = Duration::from_secs(20);
 /// Longest silence of a camera that is well.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
@@ -54,8 +55,8 @@ pub struct Watched {
     /// From a frame's exposure until all of it is in the store.
     pub latency: Times,
     lanes: Vec<Lane>,
-    /// How far the cloth has come since the station stands, micrometres.
-    reached: AtomicI64,
+    /// How far the cloth has come since the station stands.
+    reached: Mutex<Option<Um>>,
     outputs: Outputs,
     /// Whether the roll that is on has a run in the store.
     has_begun: AtomicBool,
@@ -63,12 +64,16 @@ pub struct Watched {
     ribbon: Mutex<Ribbon>,
     /// What became of the last roll, in words.
     last_roll: Mutex<Option<String>>,
-    unwritten: Mutex<VecDeque<NewEvent>>,
+    unwritten: Unwritten,
     free_bytes: AtomicU64,
     /// When the station's loop last turned.
     turned: Mutex<Instant>,
     /// Whether a camera's thread has panicked.
     has_lost_thread: AtomicBool,
+    /// Parts of the station that have failed, and why.
+    lost: Mutex<Vec<String>>,
+    /// Whether the last roll has told everything.
+    is_over: AtomicBool,
 }
 
 #[derive(Default)]
@@ -79,12 +84,12 @@ struct Counts {
     n_dealt: AtomicU64,
 }
 
-/// How a station is, by what its cameras do.
+/// How a station is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Every camera exposes.
+    /// Every camera exposes, the line deals with what comes, and no part has failed.
     Good,
-    /// Some do not, and which, in words.
+    /// What is wrong, in words.
     Bad(Vec<String>),
 }
 
@@ -106,16 +111,18 @@ impl Watched {
             depths: Depths::default(),
             latency: Times::default(),
             lanes,
-            reached: AtomicI64::new(i64::MIN),
+            reached: Mutex::default(),
             outputs,
             has_begun: AtomicBool::new(false),
             counts: Counts::default(),
             ribbon: Mutex::default(),
             last_roll: Mutex::default(),
-            unwritten: Mutex::default(),
+            unwritten: Unwritten::default(),
             free_bytes: AtomicU64::new(UNKNOWN),
             turned: Mutex::new(Instant::now()),
             has_lost_thread: AtomicBool::new(false),
+            lost: Mutex::default(),
+            is_over: AtomicBool::new(false),
         }
     }
 
@@ -171,7 +178,7 @@ impl Watched {
 
     /// Alarms that wait for a person.
     pub fn alarms(&self) -> Vec<Alarm> {
-        self.outputs.standing().alarms
+        self.outputs.latched().alarms
     }
 
     /// A person has seen alarm `id`.
@@ -211,7 +218,8 @@ impl Watched {
             Doing::Ended => Some(format!("camera {nth}: came to its end")),
         });
         let hung = (!self.lives()).then(|| "the line does not deal with what comes".to_owned());
-        let bad: Vec<String> = bad.chain(hung).collect();
+        let lost = lock(&self.lost).clone();
+        let bad: Vec<String> = bad.chain(hung).chain(lost).collect();
         if bad.is_empty() {
             Health::Good
         } else {
@@ -222,6 +230,17 @@ impl Watched {
     /// The station's own loop has turned.
     pub(crate) fn has_turned(&self) {
         *lock(&self.turned) = Instant::now();
+    }
+
+    /// A part of the station has failed; it goes on without.
+    pub(crate) fn has_lost(&self, why: String) {
+        tracing::error!(why, "a part of the station is gone");
+        lock(&self.lost).push(why);
+    }
+
+    /// The last roll has told everything.
+    pub(crate) fn is_over(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
     /// A camera's thread has panicked.
@@ -269,8 +288,11 @@ impl Watched {
         let Some(position) = self.position(lane, tick) else {
             return;
         };
-        // One encoder serves all; the camera that is farthest says where the cloth is.
-        if self.reached.fetch_max(position.get(), Ordering::Relaxed) < position.get() {
+        // One encoder serves all; the camera that is farthest says where the cloth is. Told under the
+        // lock, so that no other one tells an earlier place after it.
+        let mut reached = lock(&self.reached);
+        if reached.is_none_or(|reached| reached < position) {
+            *reached = Some(position);
             self.outputs.reached(position);
         }
     }
@@ -283,7 +305,12 @@ impl Watched {
             known.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
         };
         let facts = &self.cameras[lane];
-        let is_first = lane == 0 && !self.cameras.iter().any(counts);
+        // Before all are known, one that counts may still come.
+        let are_known = self
+            .cameras
+            .iter()
+            .all(|facts| facts.description().is_some());
+        let is_first = lane == 0 && are_known && !self.cameras.iter().any(counts);
         let settings = &self.lanes[lane];
         if settings.overlapping.is_some() || !(counts(facts) || is_first) {
             return None;
@@ -303,14 +330,14 @@ impl Watched {
     /// Hears what is in the store of the roll that was begun as `order` at the ticks `at`.
     pub(crate) fn hear(&self, order: &Order, at: &[i64], written: &Written<'_>) {
         let changes = match written {
-            Written::Began(run) => {
-                *lock(&self.ribbon) = Ribbon::default();
+            Written::Began(run, from) => {
+                *lock(&self.ribbon) = Ribbon::behind(*from);
                 self.has_begun.store(true, Ordering::Relaxed);
                 self.outputs.tell(&Event::RollBegan(RollAbout {
                     roll: order.roll.to_string(),
                     article: order.article.to_string(),
                     run: run.to_string(),
-                    origin: self.origin(at),
+                    origin: self.origin(at) - *from,
                 }))
             }
             Written::Flaw(id, flaw) => {
@@ -343,65 +370,17 @@ impl Watched {
 
     /// Keeps what became of alarms for the store, and tells the log.
     fn note(&self, changes: &[Change]) {
-        for change in changes {
-            let (kind, severity, at_us, message) = match change {
-                Change::Raised(alarm) => {
-                    tracing::warn!(
-                        alarm = alarm.id,
-                        cause = alarm.cause.as_str(),
-                        "{}",
-                        alarm.message
-                    );
-                    let stop = if alarm.stops {
-                        ", the machine is asked to stop"
-                    } else {
-                        ""
-                    };
-                    let message = format!("alarm {}{stop}: {}", alarm.id, alarm.message);
-                    (
-                        "alarm_raised",
-                        EventSeverity::Error,
-                        alarm.raised_at_us,
-                        message,
-                    )
-                }
-                Change::Acknowledged { alarm, by, at_us } => {
-                    tracing::info!(alarm = alarm.id, by, "the alarm is acknowledged");
-                    let message = format!(
-                        "alarm {} is acknowledged by {by}; called for {} times: {}",
-                        alarm.id, alarm.n_times, alarm.message
-                    );
-                    ("alarm_acknowledged", EventSeverity::Info, *at_us, message)
-                }
-                Change::Again(_) => continue,
-            };
-            let on = self.desk.on().map(|on| format!("roll {}: ", on.roll));
-            let mut unwritten = lock(&self.unwritten);
-            if unwritten.len() >= MOST_EVENTS {
-                tracing::error!(
-                    kind,
-                    message,
-                    "an event found no room and is only in the log"
-                );
-                continue;
-            }
-            unwritten.push_back(NewEvent {
-                at_us,
-                kind: kind.to_owned(),
-                severity,
-                message: format!("{}{message}", on.unwrap_or_default()),
-            });
-        }
+        let on = self.desk.on();
+        let roll = on.as_ref().map(|on| on.roll.as_str());
+        let events = changes.iter().filter_map(|change| event_of(change, roll));
+        events.for_each(|event| self.unwritten.push(event));
     }
 
-    /// Looks after the station until `stop` is set: signs of life, events, the disk.
-    pub(crate) fn watch(&self, store: &str, stop: &AtomicBool) -> anyhow::Result<()> {
-        let mut store = Store::open(store)?;
-        let mut asked: Option<Instant> = None;
+    /// The body of thread `pulse`: gives the outputs signs of life for as long as the line gives some. It
+    /// touches no disk, so that none can hold it up.
+    pub(crate) fn give_pulse(&self) {
         let mut lived = true;
-        loop {
-            let is_over = stop.load(Ordering::Relaxed);
-            let now = Instant::now();
+        while !self.is_over.load(Ordering::Relaxed) {
             let lives = self.lives();
             if lives {
                 self.outputs.pulse();
@@ -414,18 +393,47 @@ impl Watched {
                 };
                 tracing::error!(lives, "{told}");
             }
-            self.write_events(&mut store);
-            if asked.is_none_or(|asked| now.duration_since(asked) >= ASK_DISK) {
-                asked = Some(now);
-                let free = store.free_bytes().ok().flatten();
-                self.free_bytes
-                    .store(free.unwrap_or(UNKNOWN), Ordering::Relaxed);
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The body of thread `events`: writes what waits for the store, over a connection of its own that is
+    /// opened again when it fails, and asks the disk.
+    pub(crate) fn write_events(&self, url: &str) {
+        let (mut store, mut is_told) = (None, false);
+        let mut asked: Option<Instant> = None;
+        loop {
+            let is_over = self.is_over.load(Ordering::Relaxed);
+            match self.write_once(url, &mut store) {
+                Ok(()) => is_told = false,
+                // Somebody else writes; there is time.
+                Err(StoreError::Busy { .. }) => {}
+                Err(error) => {
+                    store = None;
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::error!(%error, "events wait for the store");
+                    }
+                }
+            }
+            if asked.is_none_or(|asked| asked.elapsed() >= ASK_DISK) {
+                asked = Some(Instant::now());
+                let free = store.as_ref().and_then(|store| store.free_bytes().ok()?);
+                let free = free.unwrap_or(UNKNOWN);
+                self.free_bytes.store(free, Ordering::Relaxed);
             }
             if is_over {
-                return Ok(());
+                return self.unwritten.give_up();
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    fn write_once(&self, url: &str, store: &mut Option<Store>) -> Result<(), StoreError> {
+        let opened = match store {
+            Some(opened) => opened,
+            None => store.insert(Store::open(url)?),
+        };
+        self.unwritten.write(opened)
     }
 
     /// Ends the outputs and says what they could not deliver.
@@ -438,23 +446,6 @@ impl Watched {
                 behind = lost.is_behind,
                 "a receiver did not get everything"
             );
-        }
-    }
-
-    fn write_events(&self, store: &mut Store) {
-        loop {
-            let Some(event) = lock(&self.unwritten).front().cloned() else {
-                return;
-            };
-            match store.record_event(&event) {
-                Ok(()) => {}
-                // Somebody else writes; there is time.
-                Err(StoreError::Busy { .. }) => return,
-                Err(error) => {
-                    tracing::error!(%error, message = event.message, "an event is only in the log");
-                }
-            }
-            lock(&self.unwritten).pop_front();
         }
     }
 }

@@ -13,6 +13,7 @@ mod metrics;
 mod page;
 mod ribbon;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,14 +90,14 @@ pub struct Ribbon {
     /// Where along it is whole from: of very many flaws and gaps only the latest are shown.
     pub from_mm: f64,
     /// Cloth that was not looked at.
-    pub gaps: Vec<Strip>,
+    pub gaps: Vec<Placed>,
     /// Flaws.
-    pub flaws: Vec<Strip>,
+    pub flaws: Vec<Placed>,
 }
 
 /// One of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Strip {
+pub struct Placed {
     /// From where to where along.
     pub along_mm: [f64; 2],
     /// From where to where across.
@@ -211,6 +212,8 @@ pub struct Camera {
     pub light: Option<f64>,
     /// Sharpness of the cloth, to be compared with itself; `None` before it is known.
     pub focus: Option<f64>,
+    /// What its driver counts of its stream, by the driver's names.
+    pub stream: BTreeMap<String, u64>,
 }
 
 /// What an order must bring along.

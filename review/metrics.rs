@@ -123,6 +123,7 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
         cameras,
         |camera| camera.focus,
     );
+    out.streams(cameras);
     out.0
 }
 
@@ -146,6 +147,23 @@ impl Text {
         for (camera, nth) in cameras.iter().zip(1..) {
             if let Some(value) = value(camera) {
                 self.line(format_args!("{name}{{camera=\"{nth}\"}} {value}"));
+            }
+        }
+    }
+
+    /// The driver's names are letters, digits and underscores.
+    fn streams(&mut self, cameras: &[Camera]) {
+        let name = "selvedge_camera_stream_total";
+        self.head(
+            name,
+            "counter",
+            "What the camera's driver counts of its stream.",
+        );
+        for (camera, nth) in cameras.iter().zip(1..) {
+            for (what, n) in &camera.stream {
+                self.line(format_args!(
+                    "{name}{{camera=\"{nth}\",what=\"{what}\"}} {n}"
+                ));
             }
         }
     }

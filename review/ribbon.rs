@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::page::escaped;
-use crate::{Ribbon, Strip};
+use crate::{Placed, Ribbon};
 
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 1200.0;
@@ -36,7 +36,7 @@ pub(crate) fn svg(ribbon: &Ribbon) -> String {
             let before = [0.0, 0.0, ribbon.from_mm * x, HEIGHT];
             rect(&mut out, before, "#c8c8c8", "see the store for this part");
         }
-        let place = |strip: &Strip, least: f64| {
+        let place = |strip: &Placed, least: f64| {
             let [along, across] = [strip.along_mm, strip.across_mm];
             let wide = ((along[1] - along[0]) * x).max(least);
             let high = ((across[1] - across[0]) * y).max(least);
@@ -75,7 +75,7 @@ fn told(ribbon: &Ribbon) -> String {
     )
 }
 
-fn metres(strip: &Strip) -> String {
+fn metres(strip: &Placed) -> String {
     let [start, end] = strip.along_mm;
     format!("{:.3} to {:.3} m", start / 1e3, end / 1e3)
 }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn flaws_and_gaps_lie_in_their_places_and_words_from_outside_are_escaped() {
-        let strip = |along: [f64; 2], what: &str| Strip {
+        let placed = |along: [f64; 2], what: &str| Placed {
             along_mm: along,
             across_mm: [100.0, 200.0],
             what: what.to_owned(),
@@ -127,8 +127,8 @@ mod tests {
             length_mm: 2400.0,
             across_mm: [0.0, 400.0],
             from_mm: 0.0,
-            gaps: vec![strip([600.0, 1200.0], "frame_lost")],
-            flaws: vec![strip([1800.0, 1802.0], "<script>")],
+            gaps: vec![placed([600.0, 1200.0], "frame_lost")],
+            flaws: vec![placed([1800.0, 1802.0], "<script>")],
         });
         let gap = r##"<rect x="300.0" y="30.0" width="300.0" height="30.0" fill="#3b3b3b"><title>gap: frame lost, 0.600 to 1.200 m"##;
         assert!(drawn.contains(gap), "{drawn}");

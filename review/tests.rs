@@ -212,6 +212,7 @@ fn a_monitor_reads_figures_with_their_camera() {
             doing: "exposing",
             n_frames: 7,
             silent_s: Some(0.5),
+            stream: [("n_missing_packets".to_owned(), 3)].into(),
             ..Camera::default()
         },
     ];
@@ -221,6 +222,7 @@ fn a_monitor_reads_figures_with_their_camera() {
         "selvedge_camera_frames_total{camera=\"2\"} 7",
         "selvedge_camera_silent_seconds{camera=\"2\"} 0.5",
         "selvedge_camera_exposing{camera=\"1\"} 0",
+        "selvedge_camera_stream_total{camera=\"2\",what=\"n_missing_packets\"} 3",
         "selvedge_healthy 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");

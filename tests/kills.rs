@@ -228,7 +228,7 @@ fn the_child_inspects_until_it_is_killed() {
         let store = Store::open(&url).unwrap();
         let mut announce = |written: Written<'_>| match written {
             Written::Flaw(id, _) => say(format!("flaw {id}")),
-            Written::Began(_) | Written::Running(_) => {}
+            Written::Began(..) | Written::Running(_) => {}
             Written::Page { .. } => {}
         };
         inspect(inspection, store, &mut announce, &mut || {}).unwrap();

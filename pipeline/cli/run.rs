@@ -18,12 +18,12 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 use store::{Name, Store, now_us};
 
-use super::shown::Shown;
+use super::shown::{Shown, Streams};
 use super::{Outcome, Place, n_workers, name, say, service};
 use crate::config::{LogSettings, Reread, Station};
 use crate::desk::{Desk, Said};
 use crate::retention;
-use crate::source::{SourceSpec, endless_loom, evened, open_camera};
+use crate::source::{LaneSource, SourceSpec, endless_loom, evened, open_camera};
 use crate::station::{Beside, GO_ON_WITHIN_US, Standings, run as stand};
 use crate::watched::Watched;
 
@@ -83,7 +83,12 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     flag::register(SIGHUP, Arc::clone(&hung_up)).context("signals cannot be handled")?;
     let reread = Arc::new(Reread::new(args.station.clone(), station.clone()));
     let runtime = Runtime::load()?;
-    let open = |lane: usize| open_one(&station, &specs, lane, stop);
+    let streams = Arc::new(Streams::default());
+    let open = |lane: usize| {
+        let opened = open_one(&station, &specs, lane, stop)?;
+        streams.keep(lane, opened.counts);
+        Ok(opened.source)
+    };
     let standings = Standings {
         station: &station,
         settings: &reread,
@@ -104,21 +109,23 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     let orders: Beside<'_> = (
         "orders",
         Box::new(|watched| {
-            if args.roll.is_some() || args.resume {
-                while !watched.desk.is_ready() && !stop.load(Ordering::Relaxed) {
-                    std::thread::sleep(LOOK);
+            let mut first = Some(()).filter(|()| args.roll.is_some() || args.resume);
+            // Begun as soon as it can be; orders are heard meanwhile.
+            let mut each = || {
+                if watched.desk.is_ready() && first.take().is_some() {
+                    let begun = begin_first(&watched.desk, args, &station);
+                    if let Err(error) = begun {
+                        let error = format!("{error:#}");
+                        tracing::error!(error, "the first roll was refused");
+                    }
                 }
+                first.is_some()
+            };
+            hear_lines(watched, stop, &mut each)?;
+            while !stop.load(Ordering::Relaxed) && each() {
+                std::thread::sleep(LOOK);
             }
-            if let Some(roll) = &args.roll {
-                watched.desk.begin(roll, None)?;
-            }
-            if args.resume {
-                // Who types the next order must be heard all the same.
-                if let Err(error) = resume(&watched.desk, &station, &args.place.store) {
-                    tracing::error!(error = format!("{error:#}"), "no roll is gone on with");
-                }
-            }
-            hear_lines(watched, stop)
+            Ok(())
         }),
     );
     let mut beside = vec![serve, orders];
@@ -127,6 +134,7 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         let shown = |watched: &Arc<Watched>| Shown {
             watched: Arc::clone(watched),
             settings: Arc::clone(&reread),
+            streams: Arc::clone(&streams),
             station: station.name.clone().unwrap_or_else(|| "station".to_owned()),
         };
         beside.push((
@@ -150,11 +158,17 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     Ok(Outcome::Clean)
 }
 
-/// Orders the roll that was cut off last at this station, if one was lately.
-fn resume(desk: &Desk, station: &Station, store: &str) -> anyhow::Result<()> {
+/// Orders the roll that was asked for, or the one that was cut off last at this station, unless somebody
+/// has ordered another one meanwhile.
+fn begin_first(desk: &Desk, args: &RunArgs, station: &Station) -> anyhow::Result<()> {
+    if let Some(roll) = &args.roll {
+        desk.begin(roll, None)?;
+        return Ok(());
+    }
     let name = station.name.as_deref().map(Name::new).transpose()?;
-    let found = Store::open_existing(store)?.cut_off_at(name.as_ref())?;
+    let found = Store::open_existing(&args.place.store)?.cut_off_at(name.as_ref())?;
     match found.filter(|run| run.written_at_us >= now_us() - GO_ON_WITHIN_US) {
+        Some(_) if desk.is_busy() => tracing::info!("another roll was ordered meanwhile"),
         Some(run) => {
             desk.begin(run.roll_number.as_str(), Some(run.article.as_str()))?;
         }
@@ -187,18 +201,18 @@ pub(super) fn open_one(
     specs: &[SourceSpec],
     lane: usize,
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Box<dyn Source>> {
+) -> anyhow::Result<LaneSource> {
     if let SourceSpec::Loom(seed) = specs[lane] {
         let loom = endless_loom(seed, station, lane)?;
         let speed = station.standing.loom_m_per_min.unwrap_or(LOOM_M_PER_MIN);
         let lines_per_second = speed * 1e3 / 60.0 / station.lanes[lane].mm_per_line;
         let paced = Paced::new(loom, lines_per_second)?.until(Arc::clone(stop));
-        return evened(Box::new(paced), station, lane);
+        return Ok(evened(Box::new(paced), station, lane)?.into());
     }
-    let source = open_camera(specs, station, lane, stop)?.source;
-    let description = source.description();
+    let opened = open_camera(specs, station, lane, stop)?;
+    let description = opened.source.description();
     ensure!(description.live, "{} {WAITS}", description.name);
-    Ok(source)
+    Ok(opened)
 }
 
 pub(super) fn read_token(file: &Path) -> anyhow::Result<Token> {
@@ -212,13 +226,19 @@ pub(super) fn read_token(file: &Path) -> anyhow::Result<Token> {
     read().with_context(|| format!("token file {file:?}"))
 }
 
-/// Hears what a barcode scanner types on standard input, until `stop` is set or it is closed.
-fn hear_lines(watched: &Watched, stop: &AtomicBool) -> anyhow::Result<()> {
+/// Hears what a barcode scanner types on standard input, until `stop` is set or it is closed; does `each`
+/// whenever it looks.
+fn hear_lines(
+    watched: &Watched,
+    stop: &AtomicBool,
+    each: &mut dyn FnMut() -> bool,
+) -> anyhow::Result<()> {
     let mut input = std::io::stdin();
     let is_person = input.is_terminal();
     let mut typed = Vec::new();
     let wait = Timespec::try_from(LOOK)?;
     while !stop.load(Ordering::Relaxed) {
+        each();
         let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&wait));
         match ready {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,

@@ -1,10 +1,13 @@
 //! A station as its page shows it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use calibration::{Um, mm_from_um};
+use camera::GenicamCounts;
 use review::{
-    Acknowledgement, Alarm, Camera, Latency, Live, Order, Ribbon, RollOn, Settings, Snapshot, Strip,
+    Acknowledgement, Alarm, Camera, Latency, Live, Order, Placed, Ribbon, RollOn, Settings,
+    Snapshot,
 };
 use store::Rect;
 
@@ -14,12 +17,35 @@ use crate::meters::BIN_ENDS_MS;
 use crate::standing::Doing;
 use crate::watched::{Health, SILENCE, Watched};
 
+/// What is counted of each camera's stream since it was opened last, where it is a GenICam camera.
+#[derive(Default)]
+pub(super) struct Streams(Mutex<BTreeMap<usize, Arc<GenicamCounts>>>);
+
+impl Streams {
+    /// The camera of `lane` was opened.
+    pub(super) fn keep(&self, lane: usize, counts: Option<Arc<GenicamCounts>>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = counts {
+            kept.insert(lane, counts);
+        }
+    }
+
+    fn of(&self, lane: usize) -> BTreeMap<String, u64> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&lane)
+            .map(|counts| counts.all())
+            .unwrap_or_default()
+    }
+}
+
 /// The station as its page shows it.
 pub(super) struct Shown {
     /// What it does.
     pub(super) watched: Arc<Watched>,
     /// Its settings, which can be read anew.
     pub(super) settings: Arc<Reread>,
+    /// What is counted of its cameras' streams.
+    pub(super) streams: Arc<Streams>,
     /// Its name.
     pub(super) station: String,
 }
@@ -27,7 +53,7 @@ pub(super) struct Shown {
 impl Live for Shown {
     fn snapshot(&self) -> Snapshot {
         let watched = &self.watched;
-        let cameras = watched.cameras.iter().map(|facts| {
+        let cameras = watched.cameras.iter().enumerate().map(|(lane, facts)| {
             let (doing, why, silent_s) = match facts.doing() {
                 Doing::Exposing(since) if since > SILENCE => {
                     ("silent", None, Some(since.as_secs_f64()))
@@ -46,6 +72,7 @@ impl Live for Shown {
                 n_failures: facts.n_failures(),
                 light: facts.sight().map(|sight| sight.mean_level),
                 focus: facts.sight().map(|sight| sight.focus),
+                stream: self.streams.of(lane),
             }
         });
         let latency = &watched.latency;
@@ -114,14 +141,14 @@ impl Live for Shown {
 
     fn ribbon(&self) -> Ribbon {
         let ribbon = self.watched.ribbon();
-        let gaps = ribbon.gaps.iter().map(|gap| Strip {
+        let gaps = ribbon.gaps.iter().map(|gap| Placed {
             what: gap.reason.clone(),
-            ..strip(gap.rect)
+            ..placed(gap.rect)
         });
-        let flaws = ribbon.flaws.iter().map(|flaw| Strip {
+        let flaws = ribbon.flaws.iter().map(|flaw| Placed {
             what: flaw.class.clone(),
             severity: Some(flaw.severity.clone()),
-            ..strip(flaw.rect)
+            ..placed(flaw.rect)
         });
         Ribbon {
             length_mm: mm(ribbon.length_um),
@@ -144,12 +171,12 @@ fn shown_alarm(alarm: crate::alarms::Alarm) -> Alarm {
     }
 }
 
-fn strip(rect: Rect) -> Strip {
+fn placed(rect: Rect) -> Placed {
     let ends = |range: std::ops::Range<i64>| [range.start, range.end].map(mm);
-    Strip {
+    Placed {
         along_mm: ends(rect.along()),
         across_mm: ends(rect.across()),
-        ..Strip::default()
+        ..Placed::default()
     }
 }
 

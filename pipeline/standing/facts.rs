@@ -27,6 +27,8 @@ pub struct Facts {
     description: OnceLock<Description>,
     /// Whether it has been opened, or refused to be.
     was_tried: AtomicBool,
+    /// When its first frame came.
+    first_seen: OnceLock<Instant>,
     last: Mutex<Last>,
 }
 
@@ -88,6 +90,7 @@ impl Default for Facts {
             next_tick: AtomicI64::new(i64::MIN),
             description: OnceLock::new(),
             was_tried: AtomicBool::new(false),
+            first_seen: OnceLock::new(),
             last: Mutex::default(),
         }
     }
@@ -214,12 +217,19 @@ impl Facts {
             }
             Captured::Frame(frame) => {
                 self.n_frames.fetch_add(1, Ordering::Relaxed);
+                self.first_seen.get_or_init(Instant::now);
                 let mut last = self.last();
                 last.seen = Some(Instant::now());
                 let is_due = |picture: &Picture| picture.kept.elapsed() >= PICTURE_EVERY;
                 if last.picture.as_ref().is_none_or(is_due) {
-                    last.picture = Some(Picture::of(frame));
-                    last.sighting.add(frame);
+                    let mut sighting = std::mem::take(&mut last.sighting);
+                    // Nobody waits while it is made.
+                    drop(last);
+                    let picture = Picture::of(frame);
+                    sighting.add(frame);
+                    let mut last = self.last();
+                    last.picture = Some(picture);
+                    last.sighting = sighting;
                 }
             }
         }
@@ -257,6 +267,33 @@ impl Picture {
             kept: Instant::now(),
         }
     }
+}
+
+/// How much longer than a camera others must have exposed for it to have come late; those that are opened
+/// together begin within this of each other.
+const TOGETHER: Duration = Duration::from_secs(2);
+
+/// Where the cloth is by cameras other than that of `lane` that count an encoder and have exposed for
+/// some time; `None` where there are none, or this one counts none.
+pub fn elsewhere(cameras: &[Arc<Facts>], lane: usize) -> Option<i64> {
+    let counts = |facts: &Arc<Facts>| {
+        let description = facts.description();
+        description.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
+    };
+    if !counts(&cameras[lane]) {
+        return None;
+    }
+    let others = cameras.iter().enumerate().filter(|(nth, facts)| {
+        let for_long = facts
+            .first_seen
+            .get()
+            .is_some_and(|at| at.elapsed() > TOGETHER);
+        let exposes = matches!(facts.doing(), Doing::Exposing(since) if since < TOGETHER);
+        *nth != lane && for_long && exposes && counts(facts)
+    });
+    others
+        .map(|(_, facts)| facts.next_tick.load(Ordering::Relaxed))
+        .max()
 }
 
 /// Where the cameras are now: a tick for each, at which a roll can end and the next one begin; `None`

@@ -186,6 +186,14 @@ type Told = (u64, Range<i64>, Option<LostReason>);
 
 /// What is delivered of a camera that fails after each of `lives`; it ends when none is left.
 fn delivered(lives: Vec<Vec<Captured>>) -> (Vec<Told>, Arc<Facts>) {
+    delivered_beside(lives, || None)
+}
+
+/// The same beside cameras that say where the cloth is.
+fn delivered_beside(
+    lives: Vec<Vec<Captured>>,
+    elsewhere: impl Fn() -> Option<i64>,
+) -> (Vec<Told>, Arc<Facts>) {
     let source =
         |life: Vec<Captured>| -> Box<dyn Source> { Box::new(Failing(description(1), life.into())) };
     let mut lives = lives.into_iter();
@@ -201,14 +209,22 @@ fn delivered(lives: Vec<Vec<Captured>>) -> (Vec<Told>, Arc<Facts>) {
     let facts = Arc::default();
     let mut told = Vec::new();
     let pool = Pool::new(1, 1);
-    stand(0, first, &mut open, (&pool, &stop), &facts, |captured| {
-        let reason = match &captured {
-            Captured::Lost(lost) => Some(lost.reason),
-            Captured::Frame(_) => None,
-        };
-        told.push((captured.sequence(), captured.ticks(), reason));
-        ControlFlow::Continue(())
-    });
+    stand(
+        0,
+        first,
+        &mut open,
+        (&pool, &stop),
+        &facts,
+        &elsewhere,
+        |captured| {
+            let reason = match &captured {
+                Captured::Lost(lost) => Some(lost.reason),
+                Captured::Frame(_) => None,
+            };
+            told.push((captured.sequence(), captured.ticks(), reason));
+            ControlFlow::Continue(())
+        },
+    );
     (told, facts)
 }
 
@@ -231,6 +247,26 @@ fn a_camera_that_comes_back_has_a_gap_of_what_its_encoder_says() {
     assert_eq!((facts.n_failures(), facts.n_frames()), (2, 3));
     assert_eq!(facts.doing(), Doing::Gone("still gone".to_owned()));
     assert!(facts.picture(Duration::MAX).is_none(), "it is gone");
+}
+
+#[test]
+fn a_camera_that_comes_late_or_counts_anew_goes_on_from_where_the_others_are() {
+    let places = std::cell::RefCell::new(VecDeque::from([Some(500), Some(620)]));
+    let elsewhere = || places.borrow_mut().pop_front().flatten();
+    let (told, _) = delivered_beside(
+        vec![vec![frame(0, 0, 8), frame(1, 8, 8)], vec![frame(0, 0, 8)]],
+        elsewhere,
+    );
+    let gap = Some(LostReason::CameraLost);
+    assert_eq!(
+        told,
+        [
+            (0, 500..508, None),
+            (1, 508..516, None),
+            (2, 516..620, gap),
+            (3, 620..628, None)
+        ]
+    );
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn child_on_a_small_disk() {
         drop(pages);
         record(&mut store, run, &pages_rx, &mut |written| match written {
             Written::Flaw(id, _) => ids.push(id),
-            Written::Began(_) | Written::Running(_) => {}
+            Written::Began(..) | Written::Running(_) => {}
             Written::Page { is_empty, .. } => assert!(!is_empty),
         })
         .unwrap();

@@ -80,7 +80,7 @@ impl Lane<'_> {
         if shown.n_frames + shown.n_lost == 0 {
             let told = format!(
                 "opens, and nothing came within {} s: does the web stand, does its trigger or encoder work?",
-                FIRST.as_secs()
+                (FIRST + LONGEST).as_secs()
             );
             return findings.tell(what, Ok(Told::Note(told)));
         }

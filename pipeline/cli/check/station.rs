@@ -64,7 +64,7 @@ pub(super) fn check(
         let what = format!("lane {}", nth + 1);
         let opened = open_one(&station, &specs, nth, &look).context("its camera does not open");
         let opened = match opened {
-            Ok(opened) => opened,
+            Ok(opened) => opened.source,
             Err(error) => {
                 findings.tell(&what, Err(error))?;
                 continue;

@@ -351,11 +351,11 @@ impl Connection {
 }
 
 fn metrics(state: &State) -> Vec<Metric> {
-    let alarms = &state.standing.alarms;
+    let alarms = &state.latched.alarms;
     let last = alarms.last().map(|alarm| alarm.message.clone());
     let roll = state.roll.as_ref().map(|about| about.roll.clone());
     vec![
-        Metric::truth("Alarm/Stop", state.standing.stops()),
+        Metric::truth("Alarm/Stop", state.latched.stops()),
         Metric::truth("Alarm/Lamp", !alarms.is_empty()),
         Metric::number(
             "Alarm/Count",

@@ -310,7 +310,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alarms::Standing;
+    use crate::alarms::Latched;
     use serde_json::json;
 
     fn parcel(number: u64) -> Arc<Parcel> {
@@ -322,9 +322,9 @@ mod tests {
 
     fn state(n_raised: u64) -> Arc<State> {
         Arc::new(State {
-            standing: Standing {
+            latched: Latched {
                 n_raised,
-                ..Standing::default()
+                ..Latched::default()
             },
             roll: None,
         })
@@ -349,7 +349,7 @@ mod tests {
         let Next::State(version, told) = next(&outbox) else {
             panic!("expected the state");
         };
-        assert_eq!((version, told.standing.n_raised), (3, 3));
+        assert_eq!((version, told.latched.n_raised), (3, 3));
         outbox.has_state(version);
         let Next::Parcel(number, first, 0) = next(&outbox) else {
             panic!("expected an event");

@@ -72,12 +72,12 @@ impl Signals {
     /// What the device is to hold at this moment.
     pub(super) fn wanted(&mut self, moment: &Moment<'_>) -> Wanted {
         let now = moment.now;
-        let standing = &moment.state.standing;
+        let latched = &moment.state.latched;
         let mut untils = vec![now + AT_LEAST];
         let mut coils = Vec::new();
-        let (stops, lights) = (standing.stops(), !standing.alarms.is_empty());
-        let of_stop = (&mut self.stop, stops, standing.n_stops);
-        let of_lamp = (&mut self.lamp, lights, standing.n_raised);
+        let (stops, lights) = (latched.stops(), !latched.alarms.is_empty());
+        let of_stop = (&mut self.stop, stops, latched.n_stops);
+        let of_lamp = (&mut self.lamp, lights, latched.n_raised);
         for (alert, is_latched, n_raised) in [of_stop, of_lamp] {
             if let Some(alert) = alert {
                 coils.push(alert.coil(is_latched, n_raised, now));
@@ -109,7 +109,7 @@ impl Signals {
             .filter(|(is_on, _)| *is_on)
             .map(|(_, bit)| bit)
             .sum();
-        let n_alarms = u16::try_from(standing.alarms.len()).unwrap_or(u16::MAX);
+        let n_alarms = u16::try_from(latched.alarms.len()).unwrap_or(u16::MAX);
         Wanted {
             coils,
             status: [status, n_alarms],
@@ -145,7 +145,7 @@ impl Alert {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alarms::{Alarm, Standing};
+    use crate::alarms::{Alarm, Latched};
     use crate::config::{AlarmCause, Beat};
     use calibration::Um;
 
@@ -188,7 +188,7 @@ mod tests {
             stops: true,
         };
         State {
-            standing: Standing {
+            latched: Latched {
                 alarms: is_latched.then_some(alarm).into_iter().collect(),
                 n_raised: n,
                 n_stops: n,

@@ -57,9 +57,9 @@ impl Parcel {
 }
 
 pub(super) fn state_json(state: &State) -> Value {
-    let alarms = &state.standing.alarms;
+    let alarms = &state.latched.alarms;
     json!({
-        "stop": state.standing.stops(),
+        "stop": state.latched.stops(),
         "lamp": !alarms.is_empty(),
         "alarms": alarms.iter().map(alarm_json).collect::<Vec<_>>(),
         "roll": state.roll.as_ref().map(roll_json),
