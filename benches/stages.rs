@@ -343,6 +343,7 @@ fn the_store(cloth: &Cloth, url: &str, table: &mut Table<'_, impl Write>) -> any
         roll: Name::new("bench")?,
         roll_choice: RollChoice::LatestOrNew,
         article,
+        order: None,
         model: Digest::new(cloth.article.digest())?,
         calibration_json: "{}".to_owned(),
         engine_version: String::new(),

@@ -286,7 +286,11 @@ fn inspect_roll(
     ends: Vec<Arc<End>>,
 ) -> anyhow::Result<()> {
     let Begun {
-        order: Order { roll, article },
+        order: Order {
+            roll,
+            article,
+            order_number,
+        },
         at,
     } = begun;
     tracing::info!(%roll, %article, "the roll begins");
@@ -306,6 +310,7 @@ fn inspect_roll(
     let inspection = Inspection {
         roll,
         article,
+        order: order_number,
         model: &model,
         station: standings.station,
         sources,

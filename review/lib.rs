@@ -57,6 +57,8 @@ pub struct Order {
     pub roll: String,
     /// Its article; the station's usual one when left out.
     pub article: Option<String>,
+    /// The number of the order that it is made for, where there is one.
+    pub order: Option<String>,
 }
 
 /// A station at one moment.
@@ -263,7 +265,7 @@ async fn begin(
     match serde_json::from_slice::<Order>(&body) {
         Ok(order) => answer(shown.live.begin(&order)),
         Err(error) => answer(Err(format!(
-            "found an order that cannot be read ({error}), expected {{\"roll\": …, \"article\": …}}"
+            "found an order that cannot be read ({error}), expected {{\"roll\": …, \"article\": …, \"order\": …}}"
         ))),
     }
 }

@@ -37,7 +37,7 @@ pub use look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 pub use names::{ArticleId, Digest, FlawId, NAME_MAX_CHARS, Name, RollId, RunId};
 pub use rect::Rect;
 pub use resume::{RESUMED, Resumed};
-pub use runs::{EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
+pub use runs::{ClothWidth, EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
 pub use schema::SCHEMA_VERSION;
 
 use database::{Access, Database};

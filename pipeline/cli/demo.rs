@@ -141,6 +141,7 @@ pub(super) fn run(args: &DemoArgs, stop: &AtomicBool) -> anyhow::Result<Outcome>
     let inspection = Inspection {
         roll: name("demo-1", "roll")?,
         article: name("demo-plain", "article")?,
+        order: None,
         model: &taught.article,
         station: &station,
         sources: vec![(Box::new(loom) as Box<dyn Source>).into()],

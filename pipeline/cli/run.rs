@@ -18,7 +18,7 @@ use store::Store;
 
 use super::{Outcome, Place, n_workers, name, say};
 use crate::config::Station;
-use crate::desk::Said;
+use crate::desk::{Said, Wish};
 use crate::source::{SourceSpec, endless_loom, evened, open_camera};
 use crate::standing::Doing;
 use crate::station::{Beside, Health, SILENCE, Standings, Watched, run as stand};
@@ -46,6 +46,9 @@ pub(super) struct RunArgs {
     /// Begins this roll as soon as every camera exposes, of the station's usual article.
     #[arg(long, value_name = "ROLL")]
     roll: Option<String>,
+    /// Number of the order that this roll belongs to.
+    #[arg(long, requires = "roll")]
+    order: Option<String>,
 }
 
 pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
@@ -83,7 +86,11 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
                 while !watched.desk.is_ready() && !stop.load(Ordering::Relaxed) {
                     std::thread::sleep(LOOK);
                 }
-                watched.desk.begin(roll, None)?;
+                watched.desk.begin(&Wish {
+                    roll: roll.clone(),
+                    article: None,
+                    order_number: args.order.clone(),
+                })?;
             }
             hear_lines(watched, stop)
         }),
@@ -270,10 +277,11 @@ impl Live for Shown {
     }
 
     fn begin(&self, order: &Order) -> Result<String, String> {
-        let begun = self
-            .watched
-            .desk
-            .begin(&order.roll, order.article.as_deref());
+        let begun = self.watched.desk.begin(&Wish {
+            roll: order.roll.clone(),
+            article: order.article.clone(),
+            order_number: order.order.clone(),
+        });
         begun.map_err(|error| format!("{error:#}"))
     }
 
