@@ -317,13 +317,14 @@ impl Web {
         let geometry = of_lane.place.geometry;
         let along = geometry.span_from_ticks(frame.ticks.clone())?;
         let was_wrong = of_lane.watch.is_wrong() && !of_lane.watch.is_in_doubt();
+        let was_out = of_lane.focus.is_all_out();
         let soft = of_lane.focus.see(frame, seen.head.cloth, along.length())?;
         let verdict = if of_lane.focus.is_all_soft() {
             Verdict::Known
         } else {
             of_lane.watch.see(&seen.block, along.length())
         };
-        if was_wrong || of_lane.focus.is_all_out() {
+        if was_wrong || was_out {
             // What other or blurred cloth looks like says nothing of the cloth that may follow it.
             of_lane.judge.forget();
         }

@@ -52,7 +52,7 @@ impl Web {
         }
         let (severity, message) = if is_soft {
             let message = format!(
-                "from {at} on cloth is out of focus; it is not inspected there: clean the lens, look at its focus and at how flat the cloth lies"
+                "from {at} on cloth is out of focus; it is not inspected there: clean the lens, look at its focus and at how flat the cloth lies; is it this article?"
             );
             tracing::error!(lane, "out of focus: {message}");
             (EventSeverity::Error, message)

@@ -132,7 +132,7 @@ fn blurred_cloth_is_a_gap_from_its_first_frame_to_its_last() {
     let said = said(&told);
     assert_eq!(said.len(), 2, "{:?}", told.events);
     assert!(
-        said[0].starts_with("from 0.256 m on cloth is out of focus"),
+        said[0].starts_with("from 256 mm on cloth is out of focus"),
         "{said:?}"
     );
     // What is beside it is judged as ever, before and behind.
