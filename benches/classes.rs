@@ -458,6 +458,7 @@ fn inspected(
         mm_per_line: lane.mm_per_line,
         judge: article.judge(0, lane.mm_per_cell_row()),
         watch: Watch::new(article.passport().likeness.clone()),
+        focus: selvedge::focus::FocusLimits::of(&article.passport().lanes[0].focus),
     }]);
     let joints = Joints::of(loom.description());
     let tiler = Tiler::new(0, correction_for(article, &station, 0, joints)?);

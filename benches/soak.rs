@@ -28,6 +28,7 @@ use camera::{Fault, Faulty, LoomSettings, Paced, Source};
 use models::onnx::Runtime;
 use models::{BackboneFile, FalseAlarms, Mode};
 use selvedge::config::{Lane, Reread, Station};
+use selvedge::desk::Wish;
 use selvedge::meters::BIN_ENDS_MS;
 use selvedge::shelf::Shelf;
 use selvedge::source::{LOOM_MM_PER_PX, SourceSpec, loom_lane};
@@ -224,8 +225,10 @@ fn order(watched: &Watched, time: Duration, stop: &AtomicBool) -> anyhow::Result
         let has_time = time.saturating_sub(since.elapsed()) > ROLL / 2;
         let is_due = last.is_none_or(|begun: Instant| begun.elapsed() >= ROLL && has_time);
         if is_due && watched.desk.is_ready() {
-            let roll = format!("soak-{}", seen.n_rolls + 1);
-            watched.desk.begin(&roll, None)?;
+            watched.desk.begin(&Wish {
+                roll: format!("soak-{}", seen.n_rolls + 1),
+                ..Wish::default()
+            })?;
             last = Some(Instant::now());
             seen.n_rolls += 1;
         }

@@ -22,6 +22,7 @@ use models::{CELL_PX, Patch, Scorer, UNUSUAL};
 use ndarray::Array3;
 use selvedge::fitting::correction_for;
 use selvedge::flaws::{Sides, regions};
+use selvedge::focus::FocusLimits;
 use selvedge::inference::Scored;
 use selvedge::judging::{Gather, Ordered, SeenFrame};
 use selvedge::roll::LanePlace;
@@ -292,6 +293,7 @@ fn the_web(
             mm_per_line: lane.mm_per_line,
             judge: cloth.article.judge(0, lane.mm_per_cell_row()),
             watch: Watch::new(cloth.article.passport().likeness.clone()),
+            focus: FocusLimits::of(&cloth.article.passport().lanes[0].focus),
         };
         let mut web = Web::new(places.iter().map(start).collect());
         let all = ordered(cloth, &mut scorer, &mut |_| {})?;
@@ -343,6 +345,7 @@ fn the_store(cloth: &Cloth, url: &str, table: &mut Table<'_, impl Write>) -> any
         roll: Name::new("bench")?,
         roll_choice: RollChoice::LatestOrNew,
         article,
+        order: None,
         model: Digest::new(cloth.article.digest())?,
         calibration_json: "{}".to_owned(),
         engine_version: String::new(),

@@ -40,6 +40,8 @@ pub mod chessboard;
 
 pub mod marks;
 
+pub mod focus;
+
 pub mod drift;
 
 pub mod profile;
@@ -62,6 +64,7 @@ pub use column_light::{
 };
 pub use drift::{DRIFT_LIMITS, Drift, DriftLimits, FEWEST_FRAMES, Sight, Watched, drifts};
 pub use flat_field::{FlatField, FlatFieldEstimator};
+pub use focus::{Focus, N_FOCUS_PARTS, Sharpness, focus_columns, sharpness};
 pub use geometry::LaneGeometry;
 pub use joint::{JointRows, continues, joint_step};
 pub use lanes::owned_spans;

@@ -22,6 +22,9 @@ const MAX_WIDTH: u32 = 65_536;
 /// Most lanes that a passport may speak of.
 const MAX_LANES: usize = 64;
 
+/// Most parts of a lane whose sharpness a passport may speak of.
+const MAX_FOCUS_PARTS: usize = 64;
+
 /// The columns of one lane, as they were taught.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,11 @@ pub struct LaneColumns {
     /// that were not would show its columns as flaws, or the other way round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evened: bool,
+    /// How sharp and how rich in contrast good cloth looked at least in each part of the columns, from the
+    /// left, without a unit; what that is, and how many parts there are, is the caller's. Empty when it was not
+    /// taught.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub focus: Vec<Option<[f32; 2]>>,
 }
 
 impl LaneColumns {
@@ -59,7 +67,9 @@ impl LaneColumns {
                 self.usual.len()
             ));
         }
-        all_between(&format!("{name}.usual"), &self.usual, n_cells, 0.0)
+        all_between(&format!("{name}.usual"), &self.usual, n_cells, 0.0)?;
+        let focus: Vec<f32> = self.focus.iter().flatten().flatten().copied().collect();
+        all_between(&format!("{name}.focus"), &focus, 2 * MAX_FOCUS_PARTS, 0.0)
     }
 }
 

@@ -24,17 +24,31 @@ pub struct Order {
     pub roll: Name,
     /// Its article.
     pub article: Name,
+    /// The order that it is made for, where one was said.
+    pub order_number: Option<Name>,
 }
 
 /// What is said to the desk in one line, as a barcode scanner types it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// `ROLL` or `ROLL;ARTICLE`: begins a roll, of the station's usual article where none is said.
-    Begin(String, Option<String>),
+    /// `ROLL`, `ROLL;ARTICLE` or `ROLL;ARTICLE;ORDER`: begins a roll, of the station's usual article
+    /// where none is said. In the last one article and order may be empty.
+    Begin(Wish),
     /// `END`: ends the roll that is on.
     End,
     /// `ACK;ALARM;NAME`: a person of that name has seen an alarm, by its number.
     Seen(u64, String),
+}
+
+/// A roll that is wished for; nothing of it is checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The roll's number.
+    pub roll: String,
+    /// Its article; the station's usual one when left out.
+    pub article: Option<String>,
+    /// The number of the order that it is made for.
+    pub order_number: Option<String>,
 }
 
 impl Said {
@@ -60,12 +74,15 @@ impl Said {
                 format!("found {line:?}, expected ACK;ALARM;NAME with the alarm's number")
             });
         }
-        Ok(Some(match line.split_once(';') {
-            Some((roll, article)) => {
-                Said::Begin(roll.trim().to_owned(), Some(article.trim().to_owned()))
-            }
-            None => Said::Begin(line.to_owned(), None),
-        }))
+        let mut parts = line.splitn(3, ';').map(|part| part.trim().to_owned());
+        let roll = parts.next().unwrap_or_default();
+        let (article, order_number) = (parts.next(), parts.next());
+        let is_left_out = |part: &String| order_number.is_some() && part.is_empty();
+        Ok(Some(Said::Begin(Wish {
+            roll,
+            article: article.filter(|article| !is_left_out(article)),
+            order_number: order_number.clone().filter(|number| !number.is_empty()),
+        })))
     }
 }
 
@@ -119,15 +136,21 @@ impl Desk {
     ///
     /// # Errors
     /// When a name cannot be one, no article is known, the check refuses, or a roll waits already.
-    pub fn begin(&self, roll: &str, article: Option<&str>) -> anyhow::Result<String> {
-        let roll = Name::new(roll).with_context(|| format!("roll {roll:?}"))?;
-        let article = match article {
-            Some(article) => Name::new(article).with_context(|| format!("article {article:?}"))?,
+    pub fn begin(&self, wish: &Wish) -> anyhow::Result<String> {
+        let named =
+            |what: &str, text: &str| Name::new(text).with_context(|| format!("{what} {text:?}"));
+        let article = match &wish.article {
+            Some(article) => named("article", article)?,
             None => self.usual_article().context(
                 "found no article, expected ROLL;ARTICLE, or article = \"…\" in the station file",
             )?,
         };
-        let order = Order { roll, article };
+        let number = wish.order_number.as_deref();
+        let order = Order {
+            roll: named("roll", &wish.roll)?,
+            article,
+            order_number: number.map(|number| named("order", number)).transpose()?,
+        };
         (self.check)(&order)
             .with_context(|| format!("roll {:?} cannot begin", order.roll.as_str()))?;
         let mut state = self.state();
@@ -272,16 +295,36 @@ mod tests {
         Desk::new(usual, Box::new(check), Box::new(|| Some(vec![100, 120])))
     }
 
+    fn wish(roll: &str, article: Option<&str>) -> Wish {
+        Wish {
+            roll: roll.to_owned(),
+            article: article.map(str::to_owned),
+            order_number: None,
+        }
+    }
+
     #[test]
     fn a_line_begins_a_roll_or_ends_it() {
-        let begin = |roll: &str, article: Option<&str>| {
-            Some(Said::Begin(roll.to_owned(), article.map(str::to_owned)))
+        let begin = |roll: &str, article: Option<&str>, number: Option<&str>| {
+            Some(Said::Begin(Wish {
+                order_number: number.map(str::to_owned),
+                ..wish(roll, article)
+            }))
         };
         let parse = |line: &str| Said::parse(line).unwrap();
         assert_eq!(parse("  \r\n"), None);
         assert_eq!(parse("END\r\n"), Some(Said::End));
-        assert_eq!(parse("R-1\n"), begin("R-1", None));
-        assert_eq!(parse("R-1; 4711"), begin("R-1", Some("4711")));
+        assert_eq!(parse("R-1\n"), begin("R-1", None, None));
+        for (line, said) in [
+            ("R-1; 4711", begin("R-1", Some("4711"), None)),
+            ("R-1;4711; 17/B ", begin("R-1", Some("4711"), Some("17/B"))),
+            ("R-1;;17", begin("R-1", None, Some("17"))),
+            ("R-1;4711;", begin("R-1", Some("4711"), None)),
+            // Half a label is no order for the usual article.
+            ("R-1;", begin("R-1", Some(""), None)),
+        ] {
+            assert_eq!(parse(line), said, "{line:?}");
+        }
         assert_eq!(
             parse("ack; 3; Ayla"),
             Some(Said::Seen(3, "Ayla".to_owned()))
@@ -295,7 +338,7 @@ mod tests {
     #[test]
     fn a_wrong_order_is_refused_and_the_roll_that_is_on_goes_on() {
         let desk = desk();
-        desk.begin("R-1", None).unwrap();
+        desk.begin(&wish("R-1", None)).unwrap();
         let (begun, ends) = desk.take(Duration::ZERO).unwrap();
         assert_eq!(begun.at, [100, 120]);
         for (roll, article, said) in [
@@ -303,8 +346,16 @@ mod tests {
             ("", None, "roll"),
             ("R-1", None, "is on already"),
         ] {
-            let error = format!("{:#}", desk.begin(roll, article).unwrap_err());
+            let error = format!("{:#}", desk.begin(&wish(roll, article)).unwrap_err());
             assert!(error.contains(said), "{error}");
+        }
+        for number in ["", "4711\n4712", &"9".repeat(101)] {
+            let hostile = Wish {
+                order_number: Some(number.to_owned()),
+                ..wish("R-2", None)
+            };
+            let error = format!("{:#}", desk.begin(&hostile).unwrap_err());
+            assert!(error.starts_with("order "), "{error}");
         }
         assert_eq!(desk.on().unwrap().roll.as_str(), "R-1");
         assert!(ends.iter().all(|end| !end.is_set()));
@@ -313,11 +364,11 @@ mod tests {
     #[test]
     fn the_next_roll_begins_where_the_last_one_ends() {
         let desk = desk();
-        desk.begin("R-1", None).unwrap();
+        desk.begin(&wish("R-1", None)).unwrap();
         let (_, ends) = desk.take(Duration::ZERO).unwrap();
-        desk.begin("R-2", None).unwrap();
+        desk.begin(&wish("R-2", None)).unwrap();
         assert!(ends.iter().all(|end| end.is_set()));
-        let error = desk.begin("R-3", None).unwrap_err().to_string();
+        let error = desk.begin(&wish("R-3", None)).unwrap_err().to_string();
         assert!(error.contains("\"R-2\" waits"), "{error}");
         desk.over();
         let (begun, _) = desk.take(Duration::ZERO).unwrap();
@@ -329,7 +380,7 @@ mod tests {
     fn no_roll_begins_before_every_camera_has_shown_where_it_is() {
         let usual = Name::new("4711").ok();
         let desk = Desk::new(usual, Box::new(|_| Ok(())), Box::new(|| None));
-        let error = desk.begin("R-1", None).unwrap_err().to_string();
+        let error = desk.begin(&wish("R-1", None)).unwrap_err().to_string();
         assert!(error.contains("shown nothing yet"), "{error}");
         assert!(!desk.is_ready() && desk.take(Duration::ZERO).is_none());
     }
@@ -338,7 +389,7 @@ mod tests {
     fn nothing_ends_twice() {
         let desk = desk();
         assert!(desk.end().is_err());
-        desk.begin("R-1", None).unwrap();
+        desk.begin(&wish("R-1", None)).unwrap();
         let _taken = desk.take(Duration::ZERO).unwrap();
         assert!(desk.end().unwrap().contains("R-1 ends"));
         assert!(desk.end().is_err());

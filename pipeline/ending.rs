@@ -9,7 +9,7 @@
 
 use anyhow::{Context, ensure};
 use camera::Ending;
-use store::{EndState, RunEnd, RunId, Store};
+use store::{ClothWidth, EndState, RunEnd, RunId, Store};
 
 use crate::lengths::Lengths;
 use crate::line::Endings;
@@ -63,6 +63,11 @@ pub fn end_run(
         &RunEnd {
             length_um,
             width_um: ledger.width().get(),
+            cloth_width: ledger.cloth_width().map(|width| ClothWidth {
+                min_um: width.min.get(),
+                mean_um: width.mean.get(),
+                max_um: width.max.get(),
+            }),
             length_known: Some(lengths.known()),
             state,
             message,

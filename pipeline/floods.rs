@@ -29,7 +29,7 @@ const SHARE_STRETCH: Um = Um(50_000);
 const STRETCH: Um = Um(250_000);
 
 /// Counts the flaws of one lane.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Flood {
     /// The last frames that were no flood, the newest first.
     past: VecDeque<Passed>,

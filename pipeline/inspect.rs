@@ -24,6 +24,7 @@ use crate::ending::{abort, end_run};
 use crate::fitting::{
     check_channels, check_scale, correction_for, tell_unknown_columns, um_per_tick,
 };
+use crate::focus::FocusLimits;
 use crate::judging::Ordered;
 use crate::lengths::Lengths;
 use crate::line::{self, Feed, Line};
@@ -41,6 +42,8 @@ pub struct Inspection<'a> {
     pub roll: Name,
     /// The article, as the store knows it.
     pub article: Name,
+    /// The order that it is inspected for, where one was said.
+    pub order: Option<Name>,
     /// Its model.
     pub model: &'a Article,
     /// Scale, place and light.
@@ -92,6 +95,7 @@ pub fn inspect(
                 mm_per_line: lane.mm_per_line,
                 judge: model.judge(nth, lane.mm_per_cell_row()),
                 watch: Watch::new(model.passport().likeness.clone()),
+                focus: focus_limits(model, nth),
             })
             .collect(),
     )
@@ -158,6 +162,7 @@ pub fn inspect(
         stop,
         depths: depths.clone(),
     };
+    let unknown_focus = web.focus_unknown_event();
     let from = web.ledger().along().map_or(Um::ZERO, Span::end);
     announce(Written::Began(run, from));
     let recorded = line::recorded((&mut store, run), &depths, announce, |pages| {
@@ -180,6 +185,7 @@ pub fn inspect(
         // A line that failed half way leaves a true, short roll behind.
         let mut last = web.last_page(has_failed)?;
         last.events.extend(lengths.event());
+        last.events.extend(unknown_focus);
         send(pages, last)?;
         Ok(ran)
     });
@@ -229,6 +235,12 @@ pub fn places_of(station: &Station, cameras: &[&Description]) -> anyhow::Result<
     LanePlace::of_lanes(&geometries)
 }
 
+/// How sharp the cloth of a lane should look, where the model knows it.
+fn focus_limits(model: &Article, lane: usize) -> FocusLimits {
+    let taught = model.passport().lanes.get(lane);
+    FocusLimits::of(taught.map_or(&[], |columns| &columns.focus))
+}
+
 /// Everything that a result depends on, for the run's record.
 fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
     let Inspection { model, station, .. } = inspection;
@@ -265,6 +277,7 @@ fn new_run(inspection: &Inspection<'_>) -> anyhow::Result<NewRun> {
         roll: inspection.roll.clone(),
         roll_choice: RollChoice::LatestOrNew,
         article: inspection.article.clone(),
+        order: inspection.order.clone(),
         model: store::Digest::new(model.digest())?,
         calibration_json: calibration.to_string(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),

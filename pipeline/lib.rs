@@ -38,6 +38,8 @@ pub mod flaws;
 
 pub mod wrong_article;
 
+pub mod focus;
+
 pub mod floods;
 
 pub mod classes;

@@ -35,7 +35,7 @@ mod map;
 use std::ops::Range;
 
 use image::{DynamicImage, RgbImage};
-use store::{CoverageCell, Rect};
+use store::{ClothWidth, CoverageCell, Rect};
 
 use album::Album;
 use canvas::Canvas;
@@ -66,6 +66,8 @@ pub struct RollPicture {
     pub length_um: i64,
     /// Width of the web; below zero counts as zero.
     pub width_um: i64,
+    /// Width of the cloth on it, where it was measured.
+    pub cloth_width: Option<ClothWidth>,
     /// The ledger. Where it begins, along and across, the map begins; without one it begins at 0.
     pub coverage: Vec<CoverageCell>,
     /// The flaws, in any order; they are numbered from 1 in cloth order.

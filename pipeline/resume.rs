@@ -189,7 +189,14 @@ pub fn go_on(store: &mut Store, new: &NewRun, since_us: i64) -> anyhow::Result<O
 /// With what it was and what it would be.
 fn check_same(run: &Run, new: &NewRun) -> anyhow::Result<()> {
     let text = |word: Option<&store::Name>| word.map_or("none", |name| name.as_str()).to_owned();
+    let order = new.order.as_ref();
     for (what, found, expected) in [
+        (
+            "order",
+            // What is not said again stays as it was.
+            text(order.or(run.order.as_ref())),
+            text(run.order.as_ref()),
+        ),
         (
             "article",
             new.article.as_str().to_owned(),

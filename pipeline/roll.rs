@@ -9,6 +9,14 @@
 //! times the web's width, in integers. A lane's frames must come in cloth order; encoder ticks that
 //! no frame accounts for become a gap, ticks that were seen before count once, and what two lanes
 //! see counts for the one that owns it.
+//!
+//! A place has one reason, the first of these that holds: it never came (`frame_lost`, `camera_lost`,
+//! `overload`, `unreadable`, `power_cut`, `unknown_length`); its light is no light to judge by
+//! (`saturated`, `too_dark`), or it shows no cloth (`no_cloth`); a worker failed on it
+//! (`worker_failed`); it is blurred (`out_of_focus`), so that nobody can tell what cloth it is; it is other
+//! cloth (`wrong_article`); its flaws are too many (`too_many_flaws`).
+
+mod width;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +27,9 @@ use models::CELL_PX;
 
 use crate::judging::SeenFrame;
 use crate::tiles::{GapReason, Missed};
+
+pub use self::width::ClothWidth;
+use self::width::Widths;
 
 /// A rectangle of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +81,7 @@ impl LanePlace {
 pub struct Ledger {
     lanes: Vec<LaneLedger>,
     totals: BTreeMap<CoverState, i128>,
+    widths: Widths,
 }
 
 /// What is known of one lane.
@@ -89,6 +101,7 @@ impl Ledger {
         Self {
             lanes: places.iter().map(lane).collect(),
             totals: BTreeMap::new(),
+            widths: Widths::default(),
         }
     }
 
@@ -125,6 +138,10 @@ impl Ledger {
         )?;
         let cloth = seen.head.cloth;
         let width = geometry.width_px();
+        let edge = |columns: Range<u32>| geometry.span_from_columns(columns);
+        let left = (cloth.left() > 0).then(|| edge(0..cloth.left()).end());
+        let right = (cloth.right() < width).then(|| edge(cloth.right()..width).start());
+        self.selvedges(lane, fresh, left, right);
         for (ticks, failed) in bands(seen, cloth.columns()) {
             let Some(band) = geometry.span_from_ticks(ticks)?.intersection(fresh) else {
                 continue;
@@ -161,6 +178,31 @@ impl Ledger {
                 *self.totals.entry(gap).or_insert(0) += cover.rect.area_um2();
                 cover.state = gap;
             }
+        }
+    }
+
+    /// The same of what lies `within` a rectangle; `covers` are cut at its sides.
+    pub fn revoke_within(&mut self, covers: &mut Vec<Cover>, within: &WebRect, reason: GapReason) {
+        let gap = CoverState::Gap(reason);
+        for cover in std::mem::take(covers) {
+            let inside = cover
+                .rect
+                .intersection(within)
+                .filter(|both| !both.is_empty());
+            let Some(inside) = inside.filter(|_| cover.state == CoverState::Inspected) else {
+                covers.push(cover);
+                continue;
+            };
+            *self.totals.entry(CoverState::Inspected).or_insert(0) -= inside.area_um2();
+            *self.totals.entry(gap).or_insert(0) += inside.area_um2();
+            for rect in around(&cover.rect, &inside) {
+                let state = cover.state;
+                covers.push(Cover { rect, state });
+            }
+            covers.push(Cover {
+                rect: inside,
+                state: gap,
+            });
         }
     }
 
@@ -235,7 +277,13 @@ impl Ledger {
         for cover in earlier {
             *self.totals.entry(cover.state).or_insert(0) += cover.rect.area_um2();
         }
+        self.resume_widths(earlier);
         Ok(())
+    }
+
+    /// How wide the cloth is, where both of its selvedges were seen.
+    pub fn cloth_width(&self) -> Option<ClothWidth> {
+        self.widths.found()
     }
 
     /// Enters cloth that passed while nobody looked, behind everything known and up to `until`. Where
@@ -309,6 +357,46 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes the cloth's edges as a frame of `lane` shows them; only the outer lanes' outer edges are
+    /// selvedges of the web.
+    fn selvedges(&mut self, lane: usize, along: Span, left: Option<Um>, right: Option<Um>) {
+        if along.length() == Um::ZERO {
+            return;
+        }
+        if lane == 0
+            && let Some(at) = left
+        {
+            self.widths.left(along, at);
+        }
+        if lane + 1 == self.lanes.len()
+            && let Some(at) = right
+        {
+            self.widths.right(along, at);
+        }
+    }
+
+    /// The same from what an earlier part of the run has entered: what lies beside the cloth ends at
+    /// its selvedges.
+    fn resume_widths(&mut self, earlier: &[Cover]) {
+        let Some((first, last)) = self.lanes.first().zip(self.lanes.last()) else {
+            return;
+        };
+        let (start, end) = (first.place.owned.start(), last.place.owned.end());
+        let mut beside: Vec<&WebRect> = (earlier.iter())
+            .filter(|cover| cover.state == CoverState::Beside)
+            .map(|cover| &cover.rect)
+            .collect();
+        beside.sort_by_key(|rect| rect.along.start());
+        for rect in beside {
+            if rect.across.start() == start {
+                self.widths.left(rect.along, rect.across.end());
+            }
+            if rect.across.end() == end {
+                self.widths.right(rect.along, rect.across.start());
+            }
+        }
+    }
+
     /// Takes a lane on to the end of `along`: what no frame accounted for becomes a gap, what was
     /// seen before is cut away.
     fn advance(
@@ -354,6 +442,25 @@ impl Ledger {
     }
 }
 
+/// What is left of `whole` around a part of it, without what is empty.
+fn around(whole: &WebRect, part: &WebRect) -> Vec<WebRect> {
+    let span = |from, to| Span::new(from, to).ok();
+    let (along, across) = (whole.along, whole.across);
+    let sides = [
+        (span(along.start(), part.along.start()), Some(across)),
+        (span(part.along.end(), along.end()), Some(across)),
+        (Some(part.along), span(across.start(), part.across.start())),
+        (Some(part.along), span(part.across.end(), across.end())),
+    ];
+    let rects = sides.into_iter().filter_map(|(along, across)| {
+        Some(WebRect {
+            along: along?,
+            across: across?,
+        })
+    });
+    rects.filter(|rect| !rect.is_empty()).collect()
+}
+
 /// The ticks of a frame cut where tiles failed: each band with the columns of cloth that
 /// failed in it, from left to right.
 fn bands(seen: &SeenFrame, cloth: Range<usize>) -> Vec<(Range<i64>, Vec<Range<u32>>)> {
@@ -393,62 +500,4 @@ fn bands(seen: &SeenFrame, cloth: Range<usize>) -> Vec<(Range<i64>, Vec<Range<u3
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Two lanes of 100 columns of 1 mm that share 10; a tick is 1 mm.
-    fn ledger() -> Ledger {
-        let lane = |offset| LaneGeometry::new(1.0, 1000.0, Um(offset), 100).unwrap();
-        Ledger::new(&LanePlace::of_lanes(&[lane(0), lane(90_000)]).unwrap())
-    }
-
-    fn missed(ticks: Range<i64>) -> Missed {
-        Missed {
-            camera: 0,
-            sequence: 0,
-            ticks,
-            reason: GapReason::Overload,
-            detail: String::new(),
-            origin: None,
-        }
-    }
-
-    #[test]
-    fn an_interruption_behind_lanes_that_began_and_ended_apart_adds_up() {
-        let mut ledger = ledger();
-        ledger.missed(0, &missed(0..10)).unwrap();
-        ledger.missed(1, &missed(5..8)).unwrap();
-        let covers = ledger.interrupted(Um(0), Um(20_000), GapReason::PowerCut);
-        ledger.check().unwrap();
-        let told: Vec<(i64, i64, CoverState)> = covers
-            .unwrap()
-            .iter()
-            .map(|cover| {
-                (
-                    cover.rect.along.start().get(),
-                    cover.rect.along.end().get(),
-                    cover.state,
-                )
-            })
-            .collect();
-        let (late, cut) = (GapReason::FrameLost, GapReason::PowerCut);
-        assert_eq!(
-            told,
-            [
-                (10_000, 20_000, CoverState::Gap(cut)),
-                (0, 5_000, CoverState::Gap(late)),
-                (8_000, 20_000, CoverState::Gap(cut)),
-            ]
-        );
-    }
-
-    #[test]
-    fn what_two_lanes_see_counts_for_its_owner() {
-        let mut ledger = ledger();
-        for lane in 0..2 {
-            ledger.missed(lane, &missed(0..10)).unwrap();
-        }
-        assert_eq!(ledger.width(), Um(190_000));
-        ledger.check().unwrap();
-    }
-}
+mod tests;

@@ -43,6 +43,8 @@ pub struct RollReport {
     pub roll: String,
     /// Article.
     pub article: String,
+    /// Number of the order that it was inspected for; `null` where none was said.
+    pub order: Option<String>,
     /// The run's id.
     pub run: String,
     /// `running` (also when it was killed), `done` or `aborted`.
@@ -53,6 +55,9 @@ pub struct RollReport {
     pub length_mm: f64,
     /// Width of the web, what lies beside the cloth included.
     pub width_mm: f64,
+    /// Width of the cloth from selvedge to selvedge, where both were seen; `null` where they never
+    /// were, and before the run's end.
+    pub cloth_width_mm: Option<ClothWidthReport>,
     /// How the length is known: `encoder`, `measured` or `nominal`.
     pub length_known: String,
     /// Area whose scores have come.
@@ -85,6 +90,17 @@ pub struct RemovedReport {
     pub why: String,
     /// How many they were.
     pub count: usize,
+}
+
+/// How wide the cloth was.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ClothWidthReport {
+    /// Where it was narrowest.
+    pub min: f64,
+    /// Over its length.
+    pub mean: f64,
+    /// Where it was widest.
+    pub max: f64,
 }
 
 /// Flaws that belong together.
@@ -254,11 +270,17 @@ impl RollView {
         RollReport {
             roll: self.run.roll_number.to_string(),
             article: self.run.article.to_string(),
+            order: self.run.order.as_ref().map(ToString::to_string),
             run: self.run.id.to_string(),
             state: self.run.state.as_str().to_owned(),
             model: self.run.model.to_string(),
             length_mm: mm(length_um),
             width_mm: mm(width_um),
+            cloth_width_mm: self.run.cloth_width.map(|width| ClothWidthReport {
+                min: mm(width.min_um),
+                mean: mm(width.mean_um),
+                max: mm(width.max_um),
+            }),
             length_known: self.run.length_known.as_str().to_owned(),
             inspected_mm2: area(&CoverState::Inspected),
             beside_mm2: area(&CoverState::Beside),
@@ -343,8 +365,10 @@ impl RollView {
         }
         Ok(RollPicture {
             title: format!(
-                "roll {}, article {}",
-                self.run.roll_number, self.run.article
+                "roll {}, article {}{}",
+                self.run.roll_number,
+                self.run.article,
+                (self.run.order.as_ref()).map_or(String::new(), |order| format!(", order {order}"))
             ),
             subtitle: format!(
                 "run {}, {}, model {}",
@@ -355,6 +379,7 @@ impl RollView {
             warning: self.warning().unwrap_or_default(),
             length_um,
             width_um,
+            cloth_width: self.run.cloth_width,
             coverage: self.coverage.clone(),
             flaws,
         })

@@ -252,7 +252,11 @@ fn inspect_roll(
     ends: Vec<Arc<End>>,
 ) -> anyhow::Result<()> {
     let Begun { order, at } = begun;
-    let Order { roll, article } = order.clone();
+    let Order {
+        roll,
+        article,
+        order_number,
+    } = order.clone();
     tracing::info!(%roll, %article, "the roll begins");
     // What was read anew since the last roll takes effect here.
     let station = standings.settings.now();
@@ -273,6 +277,7 @@ fn inspect_roll(
     let inspection = Inspection {
         roll,
         article,
+        order: order_number,
         model: &model,
         station: &station,
         sources,

@@ -19,14 +19,17 @@
 
 mod admission;
 mod earlier;
+mod golden;
+mod least_sharpness;
 mod strange;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
-use calibration::{Evener, FlatField, FlatFieldEstimator, find_cloth};
+use calibration::{FlatField, FlatFieldEstimator, find_cloth, sharpness};
 use camera::{Captured, Pool, Source};
 use models::onnx::Runtime;
 use models::teach::{REFERENCE, Rehearsal, Teacher};
@@ -34,7 +37,7 @@ use models::{
     Article, Backbone, BackboneFile, Channels, FalseAlarms, LaneColumns, PASSPORT_FORMAT, Passport,
     Scorer, Taught, write_article,
 };
-use ndarray::{Array2, Array3};
+use ndarray::Array2;
 
 use crate::channel::Depths;
 use crate::config::{Lane, Station};
@@ -49,10 +52,10 @@ pub use self::strange::StrangeFrame;
 
 use self::admission::Admission;
 use self::earlier::{Earlier, keep};
+use self::golden::Golden;
+pub use self::least_sharpness::LeastSharpness;
+use self::least_sharpness::least_of;
 use self::strange::{Learned, LeftOut, of_two_kinds};
-
-/// Golden tiles of a model: from the first, the middle and the last frame.
-const N_GOLDEN: u64 = 3;
 
 /// What to teach.
 pub struct Teaching<'a> {
@@ -171,7 +174,7 @@ fn teach_after(
                     {
                         return left_out.refuse(&learned, &frame, refusal);
                     }
-                    seen.note(learned, &frame, &teaching.station.lanes[lane]);
+                    seen.note(learned, &frame, &teaching.station.lanes[lane])?;
                     teacher.learn(lane, &frame.block);
                 }
                 Ordered::Missed(missed) => {
@@ -225,6 +228,10 @@ fn teach_after(
             break (rehearsal, seen, golden);
         }
     };
+    let earlier_focus = earlier.as_ref().map_or(Vec::new(), |earlier| {
+        let lanes = earlier.passport.lanes.iter();
+        lanes.map(|lane| lane.focus.clone()).collect()
+    });
     let before = earlier.map(|earlier| earlier.passport.taught);
     let n_before = before.as_ref().map_or(0, |before| before.n_frames);
     let n_frames = seen.learned.len() as u64 + n_before;
@@ -254,7 +261,7 @@ fn teach_after(
         channels,
         mm_per_px: first.mm_per_px,
         mm_per_line: first.mm_per_line,
-        lanes: lanes.columns(lesson.usual)?,
+        lanes: lanes.columns(lesson.usual, &seen.focus, earlier_focus)?,
         reference: REFERENCE,
         judgement: lesson.judgement,
         evidence: lesson.evidence,
@@ -320,15 +327,20 @@ struct Seen {
     learned: Vec<Learned>,
     cloth_m2: f64,
     left_out: Vec<String>,
+    /// How sharp each lane's cloth looks.
+    focus: BTreeMap<usize, LeastSharpness>,
 }
 
 impl Seen {
-    fn note(&mut self, learned: Learned, frame: &SeenFrame, lane: &Lane) {
+    fn note(&mut self, learned: Learned, frame: &SeenFrame, lane: &Lane) -> anyhow::Result<()> {
         let pixels = &frame.head.frame;
+        let focus = self.focus.entry(learned.lane).or_default();
+        focus.add(&sharpness(pixels, frame.head.cloth)?);
         self.learned.push(learned);
         let across_m = f64::from(frame.head.cloth.n_columns()) * lane.mm_per_px / 1e3;
         let along_m = f64::from(pixels.height()) * lane.mm_per_line / 1e3;
         self.cloth_m2 += across_m * along_m;
+        Ok(())
     }
 }
 
@@ -346,18 +358,29 @@ struct TaughtLane {
 }
 
 impl Lanes {
-    /// What goes into the passport, with the usual distances that were learned.
-    fn columns(&self, usual: Vec<Vec<f32>>) -> anyhow::Result<Vec<LaneColumns>> {
+    /// What goes into the passport, with the usual distances that were learned, how sharp each lane's
+    /// cloth looked, and how sharp it did `earlier`.
+    fn columns(
+        &self,
+        usual: Vec<Vec<f32>>,
+        focus: &BTreeMap<usize, LeastSharpness>,
+        earlier: Vec<Vec<Option<[f32; 2]>>>,
+    ) -> anyhow::Result<Vec<LaneColumns>> {
+        let earlier = earlier.into_iter().map(Some).chain(std::iter::repeat(None));
         self.each
             .iter()
             .zip(usual)
-            .map(|(lane, usual)| {
+            .zip(earlier)
+            .enumerate()
+            .map(|(index, ((lane, usual), earlier))| {
+                let focus = focus.get(&index).map(LeastSharpness::found);
                 let flat_field = lane.correction.flat_field.as_ref();
                 Ok(LaneColumns {
                     frame_width: lane.frame_width,
                     flat_field: flat_field.map(serde_json::to_value).transpose()?,
                     usual,
                     evened: lane.is_evened,
+                    focus: least_of(focus.unwrap_or_default(), earlier),
                 })
             })
             .collect()
@@ -547,48 +570,6 @@ fn find_flat_field(
             tracing::warn!(%error, "the camera's fixed pattern is not known; none is taken off");
             Ok(None)
         }
-    }
-}
-
-/// Collects the golden tiles.
-struct Golden {
-    evener: Evener,
-    wanted: Vec<u64>,
-    n_seen: u64,
-    tiles: Vec<Array3<f32>>,
-}
-
-impl Golden {
-    fn new(n_frames: u64) -> Self {
-        let last = n_frames.saturating_sub(1);
-        let mut wanted: Vec<u64> = (0..N_GOLDEN).map(|i| i * last / (N_GOLDEN - 1)).collect();
-        wanted.dedup();
-        Self {
-            evener: Evener::new(),
-            wanted,
-            n_seen: 0,
-            tiles: Vec::new(),
-        }
-    }
-
-    fn see(&mut self, seen: &SeenFrame, correction: &Correction) -> anyhow::Result<()> {
-        let index = self.n_seen;
-        self.n_seen += 1;
-        let (frame, cloth) = (&seen.head.frame, seen.head.cloth);
-        if !self.wanted.contains(&index) {
-            return Ok(());
-        }
-        let even = self
-            .evener
-            .even(
-                frame,
-                cloth,
-                correction.flat_field_for(frame),
-                correction.channels,
-            )
-            .context("a golden tile could not be cut")?;
-        self.tiles.push(even.planes);
-        Ok(())
     }
 }
 

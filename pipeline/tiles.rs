@@ -56,6 +56,8 @@ pub enum GapReason {
     TooDark,
     /// The frame shows nothing that looks like cloth.
     NoCloth,
+    /// Too blurred to see what the article was taught with.
+    OutOfFocus,
     /// It is not the cloth that the model was taught on.
     WrongArticle,
     /// So much was flagged that it says nothing of single flaws: bad light, or cloth in shreds.
@@ -70,7 +72,7 @@ pub enum GapReason {
 
 impl GapReason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FrameLost,
         Self::CameraLost,
         Self::Overload,
@@ -78,6 +80,7 @@ impl GapReason {
         Self::Saturated,
         Self::TooDark,
         Self::NoCloth,
+        Self::OutOfFocus,
         Self::WrongArticle,
         Self::TooManyFlaws,
         Self::WorkerFailed,
@@ -100,6 +103,7 @@ impl GapReason {
             GapReason::Saturated => "saturated",
             GapReason::TooDark => "too_dark",
             GapReason::NoCloth => "no_cloth",
+            GapReason::OutOfFocus => "out_of_focus",
             GapReason::WrongArticle => "wrong_article",
             GapReason::TooManyFlaws => "too_many_flaws",
             GapReason::WorkerFailed => "worker_failed",

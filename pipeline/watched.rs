@@ -198,7 +198,7 @@ impl Watched {
     pub fn said(&self, said: &Said) -> anyhow::Result<String> {
         match said {
             Said::End => self.desk.end(),
-            Said::Begin(roll, article) => self.desk.begin(roll, article.as_deref()),
+            Said::Begin(wish) => self.desk.begin(wish),
             Said::Seen(id, by) => self.acknowledge(*id, by),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Ordered of a lane ─▶ Judge ─▶ regions ─▶ Flood? ─▶ Doubt ─▶ Stitch ─▶ Borders ─▶ flaws ─┐
-//!                 └─▶ Watch: is it the article's? ────┘ └─────────────▶ Ledger ─────────┴▶ Page
+//!                 └─▶ is it the article's? in focus? ─┘ └─────────────▶ Ledger ─────────┴▶ Page
 //! ```
 //!
 //! Each lane has its judge, its open flaws and its part of the ledger; what reaches a lane border
@@ -13,26 +13,28 @@
 
 mod doubt;
 mod events;
+mod found;
 mod places;
 
 use std::ops::Range;
 
 use calibration::{Span, Um, WebRect};
-use models::{CELL_PX, Judge, Rim, UNUSUAL};
+use models::{CELL_PX, Judge, Rim};
 use store::EventSeverity;
 
 use self::doubt::{Doubt, JudgedFrame, LostCloth, Waiting};
 use self::events::{N_NAMED, failed_event, name_of};
+use self::found::{Found, Veiled, without};
 use crate::borders::Borders;
-use crate::classes::{Head, Kind, Looks, measure};
-use crate::crops::cut;
-use crate::flaws::{BRIDGED_CELLS, Region, Sides, regions};
+use crate::classes::{Head, Kind};
+use crate::flaws::{BRIDGED_CELLS, Region, Sides};
 use crate::floods::Flood;
+use crate::focus::{FocusLimits, FocusWatch};
 use crate::judging::{Ordered, SeenFrame};
 use crate::record::{Event, Page};
 use crate::roll::{Cover, CoverState, LanePlace, Ledger};
 use crate::running;
-use crate::stitch::{Flaw, FramePlace, Looked, Piece, Stitch};
+use crate::stitch::{Flaw, FramePlace, Piece, Stitch};
 use crate::tiles::{GapReason, Missed};
 use crate::wrong_article::{Verdict, Watch};
 
@@ -66,6 +68,8 @@ pub struct LaneStart {
     pub judge: Judge,
     /// What tells whether it is the article's.
     pub watch: Watch,
+    /// How sharp its cloth should look.
+    pub focus: FocusLimits,
 }
 
 /// What is known of one lane so far.
@@ -74,10 +78,13 @@ struct LaneSoFar {
     sides: Sides,
     judge: Judge,
     watch: Watch,
-    /// What waits until the watch has decided.
+    focus: FocusWatch,
+    /// What waits until both have decided.
     doubt: Doubt,
     /// Whether a person was told that the cloth is another article's.
     is_told_wrong: bool,
+    /// The same of cloth that is out of focus.
+    is_told_soft: bool,
     /// The same of cloth that is unlike what was taught, but may be the article's.
     is_told_unlike: bool,
     stitch: Stitch,
@@ -88,6 +95,14 @@ struct LaneSoFar {
     /// Frames that do not continue the one before, and the names of the first of them.
     n_loose: u64,
     loose: Vec<String>,
+}
+
+impl LaneSoFar {
+    /// Whether it is not known yet what the last cloth is.
+    fn is_in_doubt(&self) -> bool {
+        let is_known = !self.watch.is_in_doubt() && !self.focus.is_in_doubt();
+        !is_known && !self.doubt.is_full()
+    }
 }
 
 impl Web {
@@ -113,8 +128,10 @@ impl Web {
                     sides: start.place.sides(lane > 0, lane + 1 < n_lanes, reach),
                     judge: start.judge,
                     watch: start.watch,
+                    focus: FocusWatch::new(start.focus),
                     doubt: Doubt::default(),
                     is_told_wrong: false,
+                    is_told_soft: false,
                     is_told_unlike: false,
                     stitch: Stitch::default(),
                     flood: Flood::default(),
@@ -250,7 +267,9 @@ impl Web {
 
     /// Ends a lane, of which nothing more comes.
     fn end(&mut self, lane: usize, page: &mut Page) -> anyhow::Result<()> {
-        self.lanes[lane].watch.finish();
+        let of_lane = &mut self.lanes[lane];
+        of_lane.watch.finish();
+        of_lane.focus.finish();
         self.tell(lane, page)?;
         let ended = self.lanes[lane].stitch.finish();
         self.enter(lane, ended, None, END, page);
@@ -285,7 +304,7 @@ impl Web {
             severity: EventSeverity::Warning,
             message: format!("{place}: {}", missed.detail),
         });
-        if !of_lane.watch.is_in_doubt() {
+        if !of_lane.is_in_doubt() {
             self.tell(lane, &mut page)?;
         }
         Ok(page)
@@ -298,9 +317,15 @@ impl Web {
         let geometry = of_lane.place.geometry;
         let along = geometry.span_from_ticks(frame.ticks.clone())?;
         let was_wrong = of_lane.watch.is_wrong() && !of_lane.watch.is_in_doubt();
-        let verdict = of_lane.watch.see(&seen.block, along.length());
-        if was_wrong {
-            // What other cloth looks like says nothing of the cloth that may follow it.
+        let was_out = of_lane.focus.is_all_out();
+        let soft = of_lane.focus.see(frame, seen.head.cloth, along.length())?;
+        let verdict = if of_lane.focus.is_all_soft() {
+            Verdict::Known
+        } else {
+            of_lane.watch.see(&seen.block, along.length())
+        };
+        if was_wrong || was_out {
+            // What other or blurred cloth looks like says nothing of the cloth that may follow it.
             of_lane.judge.forget();
         }
         let map = of_lane.judge.judge(&seen.block);
@@ -320,38 +345,34 @@ impl Web {
             }
         }
         let is_wrong = verdict == Verdict::Known && of_lane.watch.is_wrong();
-        let (mut found, mut flood) = (Vec::new(), None);
+        let (mut found, mut veiled) = (Found::default(), None);
         if !is_wrong {
-            found = regions(&map, UNUSUAL, &of_lane.sides);
             let cloth = seen.head.cloth;
             let across = geometry.span_from_columns(cloth.left()..cloth.right());
             let m2 = WebRect { along, across }.area_um2() as f64 / 1e12;
-            flood = of_lane.flood.check(&map, &found, along.length(), m2);
+            let veils = Veiled::of(&seen.head, soft);
+            let counted = of_lane.flood.clone();
+            found = Found::of(of_lane, lane, seen, &map, (along.length(), m2));
+            if !veils.is_empty() {
+                // What counts of a flood is what is beside it.
+                of_lane.flood = counted;
+                let map = without(&map, &veils);
+                let beside = Found::of(of_lane, lane, seen, &map, (along.length(), m2));
+                let places = veils.iter().map(|veil| veil.place(&seen.head, &geometry));
+                veiled = Some((places.collect::<anyhow::Result<Vec<_>>>()?, beside));
+            }
         }
-        let pixels = of_lane.place.pixels(frame, &of_lane.sides);
-        let look = |region: &Region| Looked {
-            crop: (region.highest > 1.0).then(|| cut(lane, seen, region)),
-            looks: if may_be_flaw(region) {
-                measure(frame, seen.head.cloth, &map, region, &pixels)
-            } else {
-                Looks::default()
-            },
-        };
-        // A flood is told as one, whatever it looks like.
-        let looked = match flood {
-            Some(_) => Vec::new(),
-            None => found.iter().map(look).collect(),
-        };
-        of_lane.doubt.push(Waiting::Frame(JudgedFrame {
+        of_lane.doubt.push(Waiting::Frame(Box::new(JudgedFrame {
             sequence: frame.sequence,
             ticks: frame.ticks.clone(),
             height: frame.height() as usize,
+            length: along.length(),
             joins_above: seen.head.above == Rim::Joined,
             covers: self.ledger.frame(lane, seen, CoverState::Inspected)?,
-            looked,
             found,
-            flood,
-        }));
+            veiled,
+            soft,
+        })));
         for (place, problem) in &seen.failed {
             let event = failed_event(seen, place, problem);
             page.events.push(Event {
@@ -359,7 +380,7 @@ impl Web {
                 ..event
             });
         }
-        if verdict == Verdict::Known {
+        if !self.lanes[lane].is_in_doubt() {
             self.tell(lane, &mut page)?;
         }
         Ok(page)
@@ -369,7 +390,7 @@ impl Web {
     fn tell(&mut self, lane: usize, page: &mut Page) -> anyhow::Result<()> {
         for waiting in self.lanes[lane].doubt.take() {
             match waiting {
-                Waiting::Frame(judged) => self.tell_frame(lane, judged, page)?,
+                Waiting::Frame(judged) => self.tell_frame(lane, *judged, page)?,
                 Waiting::Lost(lost) => {
                     let of_lane = &mut self.lanes[lane];
                     of_lane.held.extend(lost.covers);
@@ -394,18 +415,33 @@ impl Web {
     ) -> anyhow::Result<()> {
         let geometry = self.lanes[lane].place.geometry;
         let along = geometry.span_from_ticks(judged.ticks.clone())?;
-        let is_wrong = self.lanes[lane].watch.is_wrong();
+        let of_lane = &self.lanes[lane];
+        let is_wrong = of_lane.watch.is_wrong();
+        let is_soft = of_lane.focus.is_out(judged.soft);
         page.events
             .extend(self.article_event(lane, is_wrong, along.start()));
+        page.events
+            .extend(self.focus_event(lane, is_soft, along.start()));
+        if is_soft && let Some((places, beside)) = judged.veiled.take() {
+            for (place, reason) in &places {
+                self.ledger
+                    .revoke_within(&mut judged.covers, place, *reason);
+            }
+            judged.found = beside;
+        }
         let reason = if is_wrong {
             Some(GapReason::WrongArticle)
         } else {
-            judged.flood.is_some().then_some(GapReason::TooManyFlaws)
+            judged
+                .found
+                .flood
+                .is_some()
+                .then_some(GapReason::TooManyFlaws)
         };
         if let Some(reason) = reason {
             self.ledger.revoke(&mut judged.covers, reason);
         }
-        if let Some(message) = judged.flood.take().filter(|_| !is_wrong) {
+        if let Some(message) = judged.found.flood.take().filter(|_| !is_wrong) {
             page.events.push(Event {
                 kind: GapReason::TooManyFlaws.as_str(),
                 severity: EventSeverity::Warning,
@@ -413,7 +449,7 @@ impl Web {
             });
         }
         let of_lane = &mut self.lanes[lane];
-        let next_look = judged.next_look();
+        let next_look = judged.found.next_look();
         let ended = if reason.is_some() {
             of_lane.stitch.finish()
         } else {
@@ -423,7 +459,9 @@ impl Web {
                 height: judged.height,
                 joins_above: judged.joins_above,
             };
-            of_lane.stitch.push(&place, &judged.found, next_look)?
+            of_lane
+                .stitch
+                .push(&place, &judged.found.regions, next_look)?
         };
         if let Some(every) = self.running_every {
             let passed = running::passed(lane, &mut of_lane.stitch, every);

@@ -68,6 +68,8 @@ pub struct Order {
     pub roll: String,
     /// Its article; the station's usual one when left out.
     pub article: Option<String>,
+    /// The number of the order that it is made for, where there is one.
+    pub order: Option<String>,
 }
 
 /// Who has seen which alarm.
@@ -370,7 +372,10 @@ async fn begin(
     if let Some(refused) = shown.refusal(&headers) {
         return refused;
     }
-    answer(parsed(&body, r#"{"roll": …, "article": …}"#).and_then(|order| shown.live.begin(&order)))
+    answer(
+        parsed(&body, r#"{"roll": …, "article": …, "order": …}"#)
+            .and_then(|order| shown.live.begin(&order)),
+    )
 }
 
 async fn acknowledge(

@@ -43,7 +43,7 @@ pub use retention::{
     Amount, FileBytes, Keep, KindPlan, Removed, RetentionKind, RetentionPlan, RetentionRules,
     is_removal,
 };
-pub use runs::{EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
+pub use runs::{ClothWidth, EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
 pub use schema::SCHEMA_VERSION;
 
 use database::{Access, Database};

@@ -99,7 +99,8 @@ fn resume(database: &dyn Database, run: RunId) -> Result<Resumed, StoreError> {
     refuse_done(&before)?;
     let now = now_us();
     let sql = "UPDATE runs SET state = 'running', written_at = $1, ended_at = NULL, \
-               length_um = NULL, width_um = NULL, message = NULL WHERE id = $2";
+               length_um = NULL, width_um = NULL, cloth_min_um = NULL, cloth_mean_um = NULL, \
+               cloth_max_um = NULL, message = NULL WHERE id = $2";
     database.execute(sql, &[now.into(), run.as_bytes()[..].into()])?;
     let sql = "SELECT MIN(along0), MAX(along1) FROM coverage WHERE run = $1";
     let reach = database.query(sql, &[run.as_bytes()[..].into()])?;

@@ -12,7 +12,7 @@ use crate::database::Row;
 use crate::look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 use crate::names::{ArticleId, Digest, FlawId, Name, RollId, RunId};
 use crate::rect::Rect;
-use crate::runs::{LengthKnown, Run, RunState};
+use crate::runs::{ClothWidth, LengthKnown, Run, RunState};
 
 pub(crate) fn article(row: &Row) -> Result<Article, StoreError> {
     Ok(Article {
@@ -38,7 +38,8 @@ pub(crate) fn model(row: &Row) -> Result<Model, StoreError> {
 pub(crate) const SELECT_RUN: &str = "SELECT runs.id, runs.roll, rolls.number, articles.name, \
     runs.model, stations.name, runs.calibration, runs.engine_version, runs.runtime_version, \
     runs.device, runs.batch_shape, runs.mm_per_px, runs.length_known, runs.started_at, \
-    runs.written_at, runs.ended_at, runs.state, runs.length_um, runs.width_um, runs.message \
+    runs.written_at, runs.ended_at, runs.state, runs.length_um, runs.width_um, runs.message, \
+    runs.order_number, runs.cloth_min_um, runs.cloth_mean_um, runs.cloth_max_um \
     FROM runs JOIN rolls ON rolls.id = runs.roll JOIN articles ON articles.id = rolls.article \
     LEFT JOIN stations ON stations.id = runs.station";
 
@@ -64,6 +65,19 @@ pub(crate) fn run(row: &Row) -> Result<Run, StoreError> {
         length_um: row.optional(17, int)?,
         width_um: row.optional(18, int)?,
         message: row.optional(19, text)?,
+        order: row.optional(20, name)?,
+        cloth_width: cloth_width(row, 21)?,
+    })
+}
+
+/// Three columns from `first` on, which are NULL together.
+fn cloth_width(row: &Row, first: usize) -> Result<Option<ClothWidth>, StoreError> {
+    row.optional(first, |row, min| {
+        Ok(ClothWidth {
+            min_um: row.int(min)?,
+            mean_um: row.int(min + 1)?,
+            max_um: row.int(min + 2)?,
+        })
     })
 }
 

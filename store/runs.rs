@@ -80,6 +80,17 @@ pub enum EndState {
     Aborted,
 }
 
+/// How wide the cloth was from selvedge to selvedge, over the places where both were in view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClothWidth {
+    /// Where it was narrowest, micrometres.
+    pub min_um: i64,
+    /// Over its length, micrometres.
+    pub mean_um: i64,
+    /// Where it was widest, micrometres.
+    pub max_um: i64,
+}
+
 /// What a run needs to be begun; all of it is kept with the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRun {
@@ -89,6 +100,8 @@ pub struct NewRun {
     pub roll_choice: RollChoice,
     /// The style of cloth; made if new.
     pub article: Name,
+    /// The order that it is inspected for, where one was said.
+    pub order: Option<Name>,
     /// The model that judges; registered for this article.
     pub model: Digest,
     /// The calibration in use, as JSON.
@@ -116,6 +129,8 @@ pub struct RunEnd {
     pub length_um: i64,
     /// Width of the web, micrometres.
     pub width_um: i64,
+    /// Width of the cloth on it; none where its selvedges were never in view together.
+    pub cloth_width: Option<ClothWidth>,
     /// How the length was known, where only the end tells: an encoder may be silent, two frames may
     /// share too little cloth to be measured. None leaves what the run was begun with.
     pub length_known: Option<LengthKnown>,
@@ -136,6 +151,8 @@ pub struct Run {
     pub roll_number: Name,
     /// The style of cloth.
     pub article: Name,
+    /// The order that it was inspected for, where one was said.
+    pub order: Option<Name>,
     /// The model that judged.
     pub model: Digest,
     /// The station, if there was one.
@@ -166,6 +183,9 @@ pub struct Run {
     pub length_um: Option<i64>,
     /// Width of the web, micrometres; none before the end.
     pub width_um: Option<i64>,
+    /// Width of the cloth on it; none before the end, and where its selvedges were never in view
+    /// together.
+    pub cloth_width: Option<ClothWidth>,
     /// For people.
     pub message: Option<String>,
 }
@@ -208,8 +228,8 @@ impl Store {
             let now = now_us();
             let sql = "INSERT INTO runs (id, roll, model, station, calibration, engine_version, \
                        runtime_version, device, batch_shape, mm_per_px, length_known, started_at, \
-                       written_at, state) \
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+                       written_at, state, order_number) \
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
             database.execute(
                 sql,
                 &[
@@ -227,6 +247,7 @@ impl Store {
                     now.into(),
                     now.into(),
                     RunState::Running.as_str().into(),
+                    new.order.as_ref().map(Name::as_str).into(),
                 ],
             )?;
             Ok(run)
@@ -242,13 +263,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::RunEnded`] when it has ended before, [`StoreError::RunHeld`] when another
     /// process writes it, [`StoreError::Unknown`] when there is none, [`StoreError::Invalid`] for
-    /// a negative length or width.
+    /// a negative length or width, or a cloth that is wider than it is at most.
     pub fn finish_run(&mut self, run: RunId, end: &RunEnd) -> Result<(), StoreError> {
         if end.length_um < 0 || end.width_um < 0 {
             return Err(StoreError::Invalid {
                 what: "size of a roll",
                 found: format!("{} um x {} um", end.length_um, end.width_um),
                 expected: "no negative length".to_owned(),
+            });
+        }
+        if let Some(width) = end.cloth_width
+            && !(0 <= width.min_um
+                && width.min_um <= width.mean_um
+                && width.mean_um <= width.max_um)
+        {
+            return Err(StoreError::Invalid {
+                what: "width of the cloth",
+                found: format!("{} / {} / {} um", width.min_um, width.mean_um, width.max_um),
+                expected: "a least, a mean and a largest width, in that order".to_owned(),
             });
         }
         let state = match end.state {
@@ -259,7 +291,8 @@ impl Store {
         transaction(&*self.database, |database| {
             touch(database, run)?;
             let sql = "UPDATE runs SET state = $1, ended_at = $2, length_um = $3, width_um = $4, \
-                       message = $5, length_known = COALESCE($6, length_known) WHERE id = $7";
+                       message = $5, length_known = COALESCE($6, length_known), \
+                       cloth_min_um = $7, cloth_mean_um = $8, cloth_max_um = $9 WHERE id = $10";
             database.execute(
                 sql,
                 &[
@@ -269,6 +302,9 @@ impl Store {
                     end.width_um.into(),
                     end.message.as_deref().into(),
                     end.length_known.map(LengthKnown::as_str).into(),
+                    end.cloth_width.map(|width| width.min_um).into(),
+                    end.cloth_width.map(|width| width.mean_um).into(),
+                    end.cloth_width.map(|width| width.max_um).into(),
                     run.as_bytes()[..].into(),
                 ],
             )?;

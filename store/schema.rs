@@ -11,9 +11,10 @@ use crate::{StoreError, now_us};
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The nth entry (from 1) leads to version n.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_crops_left_out.sql"),
+    include_str!("migrations/0003_roll_facts.sql"),
 ];
 
 /// The table that makes a database a store.

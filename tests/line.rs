@@ -2,11 +2,13 @@
 
 mod faults;
 mod floods;
+mod focus;
 mod lanes;
 mod ledger;
 mod recording;
 mod resumed;
 mod running;
+mod width;
 mod wrong_article;
 
 pub(crate) use self::wrong_article::write;

@@ -16,6 +16,7 @@ fn mill_with(flaws: &[(i64, i64)]) -> Mill {
             roll: Name::new("R").unwrap(),
             roll_choice: RollChoice::LatestOrNew,
             article: Name::new(&article.passport().article).unwrap(),
+            order: None,
             model: store::Digest::new(article.digest()).unwrap(),
             calibration_json: "{}".to_owned(),
             engine_version: "test".to_owned(),

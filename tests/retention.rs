@@ -42,6 +42,7 @@ fn roll_of(store: &mut Store, number: &str, n: usize) -> RunId {
     store.register_model(&model).unwrap();
     let run = store.begin_run(&NewRun {
         roll: name(number),
+        order: None,
         roll_choice: RollChoice::LatestOrNew,
         article: name("denim"),
         model: digest,
@@ -102,6 +103,7 @@ fn roll_of(store: &mut Store, number: &str, n: usize) -> RunId {
     let end = RunEnd {
         length_um: n as i64 * 1000,
         width_um: 5000,
+        cloth_width: None,
         length_known: None,
         state: EndState::Done,
         message: None,

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use calibration::{FlatField, FlatFieldEstimator, find_cloth};
+use calibration::{FlatField, FlatFieldEstimator, find_cloth, sharpness};
 use camera::{Beside, Captured, Loom, LoomSettings, Pool, Source};
 use models::onnx::graph::{Dim, Graph};
 use models::teach::{REFERENCE, Rehearsal, Teacher, Whitener};
@@ -25,6 +25,7 @@ use selvedge::channel::Depths;
 use selvedge::config::Station;
 use selvedge::judging::{Ordered, SeenFrame};
 use selvedge::line::{self, Feed, Line};
+use selvedge::teach::LeastSharpness;
 use selvedge::tiles::{Correction, Joints, Tiler};
 
 /// Scale of all cloth in these tests, mm per pixel.
@@ -88,6 +89,17 @@ impl TextureArticle {
             mm_per_line,
             ..self.article.passport().clone()
         };
+        Article::read(&write_model(folder.path(), &passport)).unwrap()
+    }
+
+    /// The same article as if nobody had looked how sharp it is.
+    pub(crate) fn without_focus(&self) -> Article {
+        let folder = tempfile::tempdir().unwrap();
+        let mut passport = self.article.passport().clone();
+        passport
+            .lanes
+            .iter_mut()
+            .for_each(|lane| lane.focus.clear());
         Article::read(&write_model(folder.path(), &passport)).unwrap()
     }
 
@@ -256,7 +268,11 @@ fn teach(cloth: &LoomSettings, field: Option<&FlatField>) -> TextureArticle {
     let mm_per_row = MM_PER_PX * CELL_PX as f64;
     let n_features = Texture::raw().n_features();
     let mut teacher = Teacher::new(n_features, REFERENCE, mm_per_row, 1);
-    each_frame(cloth, field, |frame| teacher.learn(0, &frame.block));
+    let mut focus = LeastSharpness::default();
+    each_frame(cloth, field, |frame| {
+        focus.add(&sharpness(&frame.head.frame, frame.head.cloth).unwrap());
+        teacher.learn(0, &frame.block);
+    });
     let mut rehearsal = Rehearsal::new(teacher.whitening().unwrap(), mm_per_row);
     each_frame(cloth, field, |frame| rehearsal.rehearse(0, &frame.block));
     let asked = FalseAlarms { per_100_m2: 2.0 };
@@ -268,6 +284,7 @@ fn teach(cloth: &LoomSettings, field: Option<&FlatField>) -> TextureArticle {
         flat_field: field.map(|field| serde_json::to_value(field).unwrap()),
         usual: lesson.usual.remove(0),
         evened: false,
+        focus: focus.found(),
     };
     let passport = Passport {
         likeness: lesson.likeness,

@@ -235,6 +235,7 @@ pub(crate) fn inspection<'a>(
     Inspection {
         roll: Name::new("4711").unwrap(),
         article: Name::new(&article.passport().article).unwrap(),
+        order: None,
         model: article,
         station,
         sources: sources.into_iter().map(Into::into).collect(),

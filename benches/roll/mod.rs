@@ -46,6 +46,7 @@ pub(crate) fn ready<'a>(roll: Roll<'a>, folder: &Path) -> anyhow::Result<(Inspec
     let inspection = Inspection {
         roll: article.clone(),
         article,
+        order: None,
         model: roll.article,
         station: roll.station,
         sources: roll.sources.into_iter().map(Into::into).collect(),

@@ -54,6 +54,9 @@ pub enum FlawKind {
     WeftCrack,
     /// A stain of dye that changes the colour and not the grey. Needs dyed cloth.
     DyeStain,
+    /// Two pieces of cloth sewn together: a band of folded cloth over the full width, a little askew
+    /// and bent, with a furrow of stitches along its middle.
+    Seam,
 }
 
 /// The truth about one planted flaw: every pixel that it changes lies in its box.
@@ -106,7 +109,7 @@ const DOUBLE_LIFT: f32 = 0.95;
 const FLOAT_LIFT: f32 = 1.1;
 
 impl FlawKind {
-    /// Every kind.
+    /// Every kind but [`FlawKind::Seam`], which is sewn and not woven, and never comes at random.
     pub const ALL: [Self; 16] = [
         Self::EndOut,
         Self::Mispick,
@@ -157,6 +160,7 @@ impl FlawKind {
             Self::Crease => "crease",
             Self::StartMark => "start_mark",
             Self::WeftCrack => "weft_crack",
+            Self::Seam => "seam",
         }
     }
 
@@ -167,7 +171,10 @@ impl FlawKind {
 
     /// True for what lies across the full width.
     pub(super) fn is_across(self) -> bool {
-        matches!(self, Self::Mispick | Self::DoublePick | Self::StartMark)
+        matches!(
+            self,
+            Self::Mispick | Self::DoublePick | Self::StartMark | Self::Seam
+        )
     }
 }
 
@@ -217,7 +224,7 @@ impl Flaw {
                 columns = full_width(layout, &lines);
                 Anchor::Pick(pick, i64::MIN..i64::MAX)
             }
-            FlawKind::StartMark => {
+            FlawKind::StartMark | FlawKind::Seam => {
                 columns = full_width(layout, &lines);
                 Anchor::Field(Field {
                     lines: lines.clone(),

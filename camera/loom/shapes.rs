@@ -131,6 +131,7 @@ impl Flaw {
                 let yarns = 0.7 + 0.3 * smooth_2d(self.seed, x / 2.5, y / 30.0);
                 value * (1.0 - 0.5 * self.contrast * gap * yarns).max(0.1)
             }
+            FlawKind::Seam => self.seam(value, yarn, p, q, x, y, height),
             FlawKind::EndOut
             | FlawKind::Mispick
             | FlawKind::Selvedge
@@ -163,6 +164,34 @@ impl Flaw {
         let ridge = 0.26 * fades((off + 0.2).abs(), 0.0, 0.42);
         let shadow = 0.34 * fades((off - 0.25).abs(), 0.05, 0.45);
         (ridge - shadow) * fades(end.abs(), 0.8, 1.0)
+    }
+
+    /// Folded cloth that is raised at both sides of a furrow, in which stitches lie.
+    #[allow(clippy::too_many_arguments)]
+    fn seam(&self, value: f32, yarn: f32, p: f32, q: f32, x: f32, y: f32, height: f32) -> f32 {
+        // Askew and bent, by a quarter of its box together, so that it stays within.
+        let askew = 0.14 * signed(self.seed, 7, 0);
+        let bent = 0.1 * signed(self.seed, 7, 1);
+        let off = (q - askew * p - bent * (1.0 - 2.0 * p * p)) / 0.74;
+        let within = fades(off.abs(), 0.86, 1.0);
+        let ridge = 0.5 * fades((off.abs() - 0.55).abs(), 0.05, 0.35);
+        let furrow = 0.55 * fades(off.abs(), 0.06, 0.3);
+        let shadow = 0.4 * fades((off - 0.85).abs(), 0.0, 0.15);
+        let frayed = 0.3 * smooth_2d(self.seed, x / 1.7, y / 3.0);
+        let folded =
+            value * (1.0 + self.contrast * within * (ridge - furrow - shadow + frayed)).max(0.1);
+        // A stitch of 9 px, and 4 px of cloth.
+        let is_stitch = x.rem_euclid(13.0) < 9.0;
+        let thread = if is_stitch {
+            fades((off * height).abs(), 1.5, 3.5)
+        } else {
+            0.0
+        };
+        toward(
+            folded,
+            1.1 * YARN * yarn,
+            0.9 * self.contrast.min(1.0) * thread,
+        )
     }
 
     /// A thick yarn that lies over the weave, thickest in its middle.

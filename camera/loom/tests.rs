@@ -193,6 +193,23 @@ fn the_truth_of_cut_selvedges_is_where_pixels_changed_on_both_sides() {
 }
 
 #[test]
+fn the_truth_of_a_seam_is_where_pixels_changed_from_side_to_side() {
+    // Loops stand out of the selvedge by a few pixels, and not on every line.
+    check(FlawKind::Seam, 190..250, 300..301, 10);
+    let open = |frame_height, n_frames| LoomSettings {
+        left: Beside::Cloth,
+        right: Beside::Cloth,
+        ..settings(frame_height, n_frames).with_flaw(FlawKind::Seam, 90..170, 0..1, 1.0)
+    };
+    let (web, truth) = woven(open(100, 3));
+    assert_eq!(
+        (truth[0].class, truth[0].columns.clone()),
+        ("seam", 0..WIDTH)
+    );
+    assert_eq!(woven(open(20, 15)), (web, truth));
+}
+
+#[test]
 fn random_flaws_are_all_of_the_truth() {
     let random = LoomSettings {
         flaws_per_megapixel: 30.0,

@@ -24,6 +24,7 @@ use self::web::{FAINT, NOISE, PLAIN, Planted, Web};
 use super::teach::{TeachArgs, teach_and_keep};
 use super::{Outcome, Place, Sight, look, name, say, teach};
 use crate::config::{Reread, Station};
+use crate::desk::Wish;
 use crate::picture::draw;
 use crate::roll_view::{FlawReport, RollView};
 use crate::source::SourceSpec;
@@ -179,7 +180,11 @@ fn begin(watched: &Watched, stop: &AtomicBool) -> anyhow::Result<Option<i64>> {
             return Ok(at.first().copied());
         }
         if watched.desk.is_ready() && !watched.desk.is_busy() {
-            say(&watched.desk.begin(ROLL, None)?)?;
+            let wish = Wish {
+                roll: ROLL.to_owned(),
+                ..Wish::default()
+            };
+            say(&watched.desk.begin(&wish)?)?;
         }
         std::thread::sleep(LOOK);
     }

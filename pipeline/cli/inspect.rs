@@ -24,6 +24,9 @@ pub(super) struct InspectArgs {
     /// Number of the roll.
     #[arg(long)]
     roll: String,
+    /// Number of the order that the roll belongs to.
+    #[arg(long)]
+    order: Option<String>,
     /// The roll: a folder or file of images, a video file, rtsp://…, v4l2:/dev/videoN,
     /// genicam:CAMERA (see `selvedge cameras`), or loom:SEED. Once for each lane of the station, from the left.
     #[arg(long, value_name = "SOURCE", required = true)]
@@ -47,6 +50,8 @@ pub(super) struct InspectArgs {
 pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
     let article = name(&args.article, "article")?;
     let roll = name(&args.roll, "roll")?;
+    let order = args.order.as_deref();
+    let order = order.map(|order| name(order, "order")).transpose()?;
     // Looked at first: a mistyped store must not be made.
     let shelf = args.place.shelf();
     let model = shelf.active(&args.place.look()?, &article)?;
@@ -64,6 +69,7 @@ pub(super) fn run(args: &InspectArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<
     let inspection = Inspection {
         roll,
         article,
+        order,
         model: &model,
         station: &station,
         sources,

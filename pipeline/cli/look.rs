@@ -166,6 +166,15 @@ pub(super) fn tell(view: &RollView) -> anyhow::Result<()> {
         report.width_mm,
         view.warning().unwrap_or_else(|| report.state.clone())
     ))?;
+    if let Some(order) = &report.order {
+        say(&format!("  order {order}"))?;
+    }
+    if let Some(width) = report.cloth_width_mm {
+        say(&format!(
+            "  cloth {:.1} mm wide on average, {:.1} to {:.1} mm",
+            width.mean, width.min, width.max
+        ))?;
+    }
     say(&format!(
         "  inspected {:.4} m², not looked at {:.4} m², beside the cloth {:.4} m²",
         report.inspected_mm2 / 1e6,

@@ -21,7 +21,7 @@ use store::{Name, Store, now_us};
 use super::shown::{Shown, Streams};
 use super::{Outcome, Place, n_workers, name, say, service};
 use crate::config::{LogSettings, Reread, Station};
-use crate::desk::{Desk, Said};
+use crate::desk::{Desk, Said, Wish};
 use crate::retention;
 use crate::source::{LaneSource, SourceSpec, endless_loom, evened, open_camera};
 use crate::station::{Beside, GO_ON_WITHIN_US, Standings, run as stand};
@@ -52,6 +52,9 @@ pub(super) struct RunArgs {
     /// Begins this roll as soon as every camera exposes, of the station's usual article.
     #[arg(long, value_name = "ROLL")]
     roll: Option<String>,
+    /// Number of the order that this roll belongs to.
+    #[arg(long, requires = "roll")]
+    order: Option<String>,
     /// Goes on with the roll that was cut off last at this station, by a power cut or otherwise, as soon
     /// as every camera exposes; where none was within twelve hours, waits for orders.
     #[arg(long, conflicts_with = "roll")]
@@ -162,7 +165,11 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
 /// has ordered another one meanwhile.
 fn begin_first(desk: &Desk, args: &RunArgs, station: &Station) -> anyhow::Result<()> {
     if let Some(roll) = &args.roll {
-        desk.begin(roll, None)?;
+        desk.begin(&Wish {
+            roll: roll.clone(),
+            article: None,
+            order_number: args.order.clone(),
+        })?;
         return Ok(());
     }
     let name = station.name.as_deref().map(Name::new).transpose()?;
@@ -170,7 +177,11 @@ fn begin_first(desk: &Desk, args: &RunArgs, station: &Station) -> anyhow::Result
     match found.filter(|run| run.written_at_us >= now_us() - GO_ON_WITHIN_US) {
         Some(_) if desk.is_busy() => tracing::info!("another roll was ordered meanwhile"),
         Some(run) => {
-            desk.begin(run.roll_number.as_str(), Some(run.article.as_str()))?;
+            desk.begin(&Wish {
+                roll: run.roll_number.to_string(),
+                article: Some(run.article.to_string()),
+                order_number: run.order.as_ref().map(ToString::to_string),
+            })?;
         }
         None => tracing::info!("no roll was cut off within twelve hours"),
     }

@@ -13,6 +13,7 @@ use store::Rect;
 
 use super::run::dated;
 use crate::config::Reread;
+use crate::desk::Wish;
 use crate::meters::BIN_ENDS_MS;
 use crate::standing::Doing;
 use crate::watched::{Health, SILENCE, Watched};
@@ -120,10 +121,11 @@ impl Live for Shown {
     }
 
     fn begin(&self, order: &Order) -> Result<String, String> {
-        let begun = self
-            .watched
-            .desk
-            .begin(&order.roll, order.article.as_deref());
+        let begun = self.watched.desk.begin(&Wish {
+            roll: order.roll.clone(),
+            article: order.article.clone(),
+            order_number: order.order.clone(),
+        });
         begun.map_err(|error| format!("{error:#}"))
     }
 

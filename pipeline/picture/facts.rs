@@ -93,7 +93,7 @@ impl Facts {
         } else {
             "gaps"
         };
-        let cards = vec![
+        let mut cards = vec![
             ("length", units::metres(picture.length_um.max(0)), INK),
             ("width", units::millimetres(picture.width_um.max(0)), INK),
             (
@@ -104,6 +104,18 @@ impl Facts {
             ("flaws", picture.flaws.len().to_string(), INK),
             (gaps_name, gaps, gaps_color),
         ];
+        if let Some(cloth) = picture.cloth_width {
+            let [min, mean, max] = [cloth.min_um, cloth.mean_um, cloth.max_um]
+                .map(|um| units::bare_millimetres(um.max(0)));
+            cards.insert(
+                2,
+                (
+                    "cloth, least / mean / most",
+                    format!("{min} / {mean} / {max} mm"),
+                    INK,
+                ),
+            );
+        }
         Facts {
             title: text::fitted(&picture.title, Face::Title, width_px),
             subtitle: text::fitted(&picture.subtitle, Face::Body, width_px),

@@ -313,10 +313,12 @@ proptest! {
         width_um in any_um(),
         cells in proptest::collection::vec((any_rect(), any_state()), 0..30),
         flaws in proptest::collection::vec(any_flaw(), 0..40),
+        cloth in proptest::option::of([any_um(), any_um(), any_um()]),
     ) {
         let coverage = cells.into_iter().map(|(rect, state)| CoverageCell { rect, state }).collect();
         let warning = subtitle.clone();
-        let drawn = draw(&RollPicture { title, subtitle, warning, length_um, width_um, coverage, flaws });
+        let cloth_width = cloth.map(|[min_um, mean_um, max_um]| ClothWidth { min_um, mean_um, max_um });
+        let drawn = draw(&RollPicture { title, subtitle, warning, length_um, width_um, cloth_width, coverage, flaws });
         prop_assert_eq!(i64::from(drawn.width()), PAGE_WIDTH_PX);
         prop_assert!(drawn.width() * drawn.height() < 10_000_000);
     }

@@ -1,30 +1,37 @@
-//! What a lane has seen while it is in doubt whether the cloth is the article's.
+//! What a lane has seen while it is in doubt whether the cloth is the article's, and in focus.
 //!
 //! ```text
-//! judged frames, lost ones ─▶ Doubt ─▶ the same, in order, once the cloth is known right or wrong
+//! judged frames, lost ones ─▶ Doubt ─▶ the same, in order, once that is known
 //! ```
 //!
 //! Frames themselves go home to their pool: what waits is what was found in them and how it
-//! looked, for a quarter of a metre of cloth at most. The ledger has entered them as inspected
+//! looked, for half a metre of cloth at most: what is not known by then, one doubt after the other, is told as
+//! it is. The ledger has entered them as inspected
 //! by then; nothing of it is written before they are told.
 
 use std::ops::Range;
 
-use calibration::Um;
+use calibration::{Um, WebRect};
 
-use crate::flaws::Region;
+use super::found::Found;
+use crate::focus::Soft;
 use crate::roll::Cover;
-use crate::stitch::Looked;
+use crate::tiles::GapReason;
 
 /// What waits, in cloth order.
 #[derive(Default)]
 pub(super) struct Doubt {
     waiting: Vec<Waiting>,
+    /// Length of its frames.
+    length: Um,
 }
+
+/// Cloth that may wait.
+const LONGEST: Um = Um(500_000);
 
 /// One thing that waits.
 pub(super) enum Waiting {
-    Frame(JudgedFrame),
+    Frame(Box<JudgedFrame>),
     Lost(LostCloth),
 }
 
@@ -34,13 +41,15 @@ pub(super) struct JudgedFrame {
     pub(super) ticks: Range<i64>,
     /// Lines.
     pub(super) height: usize,
+    /// Cloth along.
+    pub(super) length: Um,
     pub(super) joins_above: bool,
     pub(super) covers: Vec<Cover>,
-    pub(super) found: Vec<Region>,
-    /// What was seen of each region; empty where they are too many to be told.
-    pub(super) looked: Vec<Looked>,
-    /// Why its flaws are too many to be told, if they are.
-    pub(super) flood: Option<String>,
+    pub(super) found: Found,
+    /// What may turn out not to be judged, and what was found beside it.
+    pub(super) veiled: Option<(Vec<(WebRect, GapReason)>, Found)>,
+    /// What looked soft.
+    pub(super) soft: Soft,
 }
 
 /// Cloth that was not looked at.
@@ -53,7 +62,15 @@ pub(super) struct LostCloth {
 
 impl Doubt {
     pub(super) fn push(&mut self, waiting: Waiting) {
+        if let Waiting::Frame(frame) = &waiting {
+            self.length += frame.length;
+        }
         self.waiting.push(waiting);
+    }
+
+    /// Whether no more cloth may wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.length >= LONGEST
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -62,14 +79,7 @@ impl Doubt {
 
     /// All that waits.
     pub(super) fn take(&mut self) -> Vec<Waiting> {
+        self.length = Um::ZERO;
         std::mem::take(&mut self.waiting)
-    }
-}
-
-impl JudgedFrame {
-    /// What was seen of each region, in their order.
-    pub(super) fn next_look(&mut self) -> impl FnMut(&Region) -> Looked + use<> {
-        let mut looked = std::mem::take(&mut self.looked).into_iter();
-        move |_| looked.next().unwrap_or_default()
     }
 }

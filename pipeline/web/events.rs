@@ -8,7 +8,7 @@ use camera::Frame;
 use models::CELL_PX;
 use store::EventSeverity;
 
-use super::Web;
+use super::{LaneSoFar, Web};
 use crate::judging::SeenFrame;
 use crate::record::Event;
 use crate::tiles::{GapReason, TilePlace};
@@ -41,6 +41,40 @@ impl Web {
             kind: GapReason::WrongArticle.as_str(),
             severity,
             message: self.said(lane, message),
+        })
+    }
+
+    /// Says, once, that cloth is out of focus from `at` on, or no longer is.
+    pub(super) fn focus_event(&mut self, lane: usize, is_soft: bool, at: Um) -> Option<Event> {
+        let of_lane = &mut self.lanes[lane];
+        if std::mem::replace(&mut of_lane.is_told_soft, is_soft) == is_soft {
+            return None;
+        }
+        let (severity, message) = if is_soft {
+            let message = format!(
+                "from {at} on cloth is out of focus; it is not inspected there: clean the lens, look at its focus and at how flat the cloth lies; is it this article?"
+            );
+            tracing::error!(lane, "out of focus: {message}");
+            (EventSeverity::Error, message)
+        } else {
+            let message = format!("from {at} on cloth is in focus again");
+            tracing::warn!(lane, "{message}");
+            (EventSeverity::Warning, message)
+        };
+        Some(Event {
+            kind: GapReason::OutOfFocus.as_str(),
+            severity,
+            message: self.said(lane, message),
+        })
+    }
+
+    /// Says that nothing is known of focus, where that is so.
+    pub fn focus_unknown_event(&self) -> Option<Event> {
+        let is_unknown = |of_lane: &LaneSoFar| !of_lane.focus.is_known();
+        self.lanes.iter().any(is_unknown).then(|| Event {
+            kind: "focus_unknown",
+            severity: EventSeverity::Info,
+            message: "how sharp this article should look was not taught, so no cloth is found to be out of focus; teach it again to have that".to_owned(),
         })
     }
 

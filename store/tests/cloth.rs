@@ -66,6 +66,7 @@ pub(crate) fn new_run(article: &str, roll: &str) -> NewRun {
         roll: name(roll),
         roll_choice: RollChoice::LatestOrNew,
         article: name(article),
+        order: None,
         model: digest('a'),
         calibration_json: r#"{"lanes":1}"#.to_owned(),
         engine_version: "0.1.0".to_owned(),
@@ -117,6 +118,7 @@ pub(crate) fn done(length_mm: i64, width_mm: i64) -> RunEnd {
     RunEnd {
         length_um: mm(length_mm),
         width_um: mm(width_mm),
+        cloth_width: None,
         length_known: None,
         state: EndState::Done,
         message: None,

@@ -1,8 +1,8 @@
 //! One store from its first article to the list of rolls; the same check for every server.
 
 use store::{
-    Batch, CoverageTotals, EndState, EventSeverity, LengthKnown, NewCandidate, NewEvent,
-    RollChoice, RunEnd, RunState, Store, StoreError,
+    Batch, ClothWidth, CoverageTotals, EndState, EventSeverity, LengthKnown, NewCandidate,
+    NewEvent, NewRun, RollChoice, RunEnd, RunState, Store, StoreError,
 };
 
 use crate::cloth::{
@@ -324,6 +324,42 @@ fn a_run_s_end_says_how_its_length_was_known() {
             store.finish_run(run, &end).unwrap();
             assert_eq!(store.run(run).unwrap().length_known, kept);
         }
+    });
+}
+
+#[test]
+fn a_run_keeps_its_order_and_how_wide_its_cloth_was() {
+    on_both(|url| {
+        let mut store = Store::open(url).unwrap();
+        store.register_model(&model("twill", 'a')).unwrap();
+        let ordered = NewRun {
+            order: Some(name("4500/17 Köper")),
+            ..new_run("twill", "R-1")
+        };
+        let run = store.begin_run(&ordered).unwrap();
+        let width = ClothWidth {
+            min_um: 1_498_000,
+            mean_um: 1_500_250,
+            max_um: 1_503_100,
+        };
+        let upside_down = ClothWidth {
+            min_um: width.max_um,
+            ..width
+        };
+        let end = |cloth_width| RunEnd {
+            cloth_width,
+            ..done(5, 1600)
+        };
+        let refused = store.finish_run(run, &end(Some(upside_down)));
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+        store.finish_run(run, &end(Some(width))).unwrap();
+        let kept = store.run(run).unwrap();
+        assert_eq!((kept.order, kept.cloth_width), (ordered.order, Some(width)));
+
+        let run = store.begin_run(&new_run("twill", "R-1")).unwrap();
+        store.finish_run(run, &end(None)).unwrap();
+        let kept = store.run(run).unwrap();
+        assert_eq!((kept.order, kept.cloth_width), (None, None));
     });
 }
 

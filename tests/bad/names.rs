@@ -41,6 +41,7 @@ fn a_roll_number_is_a_name_and_never_a_path() {
         let inspection = selvedge::inspect::Inspection {
             roll: Name::new(trick).unwrap(),
             article: Name::new("texture").unwrap(),
+            order: None,
             model: &taught.article,
             station: &station(),
             sources: vec![crate::texture::loom(good_frames(2)).into()],

@@ -143,7 +143,7 @@ fn in_words(lines: &[Option<String>]) -> Vec<String> {
 
 /// Fails on a share of the tiles, told by their pixels, so that it is the same whichever worker
 /// gets them.
-struct Unreliable(Box<dyn Scorer>);
+pub(super) struct Unreliable(pub(super) Box<dyn Scorer>);
 
 impl Scorer for Unreliable {
     fn n_planes(&self) -> usize {

@@ -188,6 +188,7 @@ fn begun(store: &mut Store, article: &models::Article) -> store::RunId {
             roll: store::Name::new("4711").unwrap(),
             roll_choice: RollChoice::LatestOrNew,
             article: store::Name::new(&article.passport().article).unwrap(),
+            order: None,
             model: store::Digest::new(article.digest()).unwrap(),
             calibration_json: "{}".to_owned(),
             engine_version: "test".to_owned(),

@@ -32,6 +32,7 @@ fn place(kind: FlawKind) -> (Range<i64>, Range<u32>) {
         FlawKind::Crease => (100..330, 300..324),
         FlawKind::StartMark => (180..220, 300..301),
         FlawKind::WeftCrack => (197..206, 200..450),
+        FlawKind::Seam => (180..240, 300..301),
         FlawKind::Selvedge => (150..330, 120..140),
     }
 }
@@ -53,7 +54,7 @@ fn every_flaw_on_every_weave_lies_in_its_box_and_shows() {
         let n_channels = if dyes.is_some() { 3 } else { 1 };
         for weave in Weave::ALL {
             let (good, _) = woven(cloth(weave, dyes));
-            for kind in FlawKind::ALL {
+            for kind in FlawKind::ALL.into_iter().chain([FlawKind::Seam]) {
                 let (ticks, columns) = place(kind);
                 let flawed = cloth(weave, dyes).with_flaw(kind, ticks, columns, 1.0);
                 if Loom::new(flawed.clone()).is_err() {
