@@ -166,15 +166,13 @@ fn what_cannot_be_graded_is_refused() {
     .refuses(&["of roll \"R\", expected one of roll \"Q\""]);
 
     let good = std::fs::read_to_string(tree("rules/four-point.toml")).unwrap();
+    let misspelt = good.replace("seam = 4", "seem = 4");
     let cases: [(&[u8], &str); 5] = [
         (b"", "missing field"),
         (b"\xff\xfe rules", "cannot be read as text"),
         (&[b' '; 70_000], "found more than 65536 bytes"),
         (b"name = [[[[", "TOML parse error"),
-        (
-            good.replace("seam = 4", "seem = 4").as_bytes(),
-            "found points.classes.\"seem\"",
-        ),
+        (misspelt.as_bytes(), "found points.classes.\"seem\""),
     ];
     for (bytes, said) in cases {
         std::fs::write(mill.path().join("bad.toml"), bytes).unwrap();
