@@ -405,7 +405,7 @@ fn quality<'r>(
         }
         let kept = quality.limits.iter().map(|limit| {
             let (found, most) = says(limit);
-            format!("{found}, {most} are taken")
+            format!("{found}, up to {most} are taken")
         });
         why.push(format!("{name}: {}", kept.collect::<Vec<_>>().join("; ")));
         return (Some(nth), name);

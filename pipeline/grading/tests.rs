@@ -185,7 +185,10 @@ fn a_roll_in_yards_by_hand() {
     // 28 / (1.2192 m x 109.728 m) x 100.
     near(grade.rate(Rate::Per100M2), 20.930);
     assert_eq!(grade.quality(), Some("A"));
-    assert_eq!(grade.why, ["A: 17.50 points per 100 yd², 25 are taken"]);
+    assert_eq!(
+        grade.why,
+        ["A: 17.50 points per 100 yd², up to 25 are taken"]
+    );
 }
 
 #[test]
