@@ -104,6 +104,8 @@ pub mod class_samples;
 
 pub mod calibrating;
 
+pub mod grading;
+
 pub mod picture;
 
 pub mod roll_view;

@@ -8,11 +8,13 @@ use calibration::mm_from_um;
 use models::{Limits, Passport};
 use serde::Serialize;
 use store::{
-    CoverState, CoverageCell, CropPlace, Event, Flaw, FlawId, Name, Rect, Run, RunId, RunState,
-    Store, is_removal,
+    CoverState, CoverageCell, CoverageTotals, CropPlace, Event, Flaw, FlawId, Name, Rect, Run,
+    RunId, RunState, Store, is_removal,
 };
 
+use crate::classes::{Class, Severity};
 use crate::crops::{PxScale, place_in_crop};
+use crate::grading::{GradedFlaw, InspectedRoll, Missing};
 use crate::picture::{PicturedFlaw, RollPicture, album};
 use crate::repeats::{Repeat, RepeatCause, Repeats, Spot};
 
@@ -254,6 +256,31 @@ impl RollView {
             ));
         }
         repeats.found()
+    }
+
+    /// What grading needs of it. A word for a severity that is not known here counts as the gravest.
+    ///
+    /// # Errors
+    /// When nothing of it was inspected, or no roll is as long.
+    pub fn to_grade(&self) -> anyhow::Result<InspectedRoll> {
+        let (length_um, _) = self.size_um();
+        let severity = |word: &str| {
+            let mut known = Severity::ALL.into_iter();
+            let found = known.find(|severity| severity.as_str() == word);
+            found.unwrap_or(Severity::Severe)
+        };
+        let flaws = self.flaws.iter().map(|flaw| GradedFlaw {
+            rect: flaw.rect,
+            class: Class::from_word(&flaw.class).unwrap_or(Class::Unknown),
+            severity: severity(&flaw.severity),
+            id: flaw.id.to_string(),
+        });
+        let missing = Missing {
+            n_gaps: gap_rows(&self.coverage).len(),
+            gap_um2: CoverageTotals::of(&self.coverage)?.gap_um2()?,
+            ended_early: self.warning(),
+        };
+        InspectedRoll::new(length_um, &self.coverage, flaws.collect(), missing)
     }
 
     /// For machines.

@@ -38,6 +38,8 @@ mod genicam;
 
 mod golden;
 
+mod grading;
+
 mod modes;
 
 mod operations;

@@ -9,6 +9,7 @@ mod check;
 mod classes;
 mod demo;
 mod evaluate;
+mod grade;
 mod inspect;
 mod log;
 mod look;
@@ -77,6 +78,8 @@ enum Command {
     Rolls(look::RollsArgs),
     /// One roll: its flaws, its gaps, its picture.
     Roll(look::RollArgs),
+    /// One roll under buyers' rules: points, quality, and why; 0 when it is first quality under all of them.
+    Grade(grade::GradeArgs),
     /// Looks at article models.
     #[command(subcommand)]
     Model(look::ModelCommand),
@@ -208,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Calibrate(command) => calibrate::run(&command, &stop),
         Command::Rolls(args) => look::rolls(&args),
         Command::Roll(args) => look::roll(&args),
+        Command::Grade(args) => grade::run(&args),
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
         Command::Store(command) => store::run(&command, &stop),
