@@ -31,10 +31,20 @@ pub(crate) fn svg(ribbon: &Ribbon) -> String {
     if ribbon.length_mm > 0.0 && end > first {
         let x = WIDTH / ribbon.length_mm;
         let y = HEIGHT / (end - first);
-        rect(&mut out, [0.0, 0.0, WIDTH, HEIGHT], "#9fc5a8", "inspected");
+        rect(
+            &mut out,
+            [0.0, 0.0, WIDTH, HEIGHT],
+            &Paint::Full("#9fc5a8"),
+            "inspected",
+        );
         if ribbon.from_mm > 0.0 {
             let before = [0.0, 0.0, ribbon.from_mm * x, HEIGHT];
-            rect(&mut out, before, "#c8c8c8", "see the store for this part");
+            rect(
+                &mut out,
+                before,
+                &Paint::Full("#c8c8c8"),
+                "see the store for this part",
+            );
         }
         let place = |strip: &Placed, least: f64| {
             let [along, across] = [strip.along_mm, strip.across_mm];
@@ -46,7 +56,7 @@ pub(crate) fn svg(ribbon: &Ribbon) -> String {
         };
         for gap in &ribbon.gaps {
             let said = format!("gap: {}, {}", gap.what.replace('_', " "), metres(gap));
-            rect(&mut out, place(gap, 1.0), "#3b3b3b", &said);
+            rect(&mut out, place(gap, 1.0), &Paint::Full("#3b3b3b"), &said);
         }
         for flaw in &ribbon.flaws {
             let severity = flaw.severity.as_deref().unwrap_or_default();
@@ -57,7 +67,8 @@ pub(crate) fn svg(ribbon: &Ribbon) -> String {
                 _ => "#1f5fbf",
             };
             let said = format!("{severity} {}, {}", flaw.what, metres(flaw));
-            rect(&mut out, place(flaw, LEAST), fill, &said);
+            // Its box may hold much cloth that is good.
+            rect(&mut out, place(flaw, LEAST), &Paint::Through(fill), &said);
         }
         scale(&mut out, ribbon.length_mm / 1e3);
     }
@@ -80,11 +91,25 @@ fn metres(strip: &Placed) -> String {
     format!("{:.3} to {:.3} m", start / 1e3, end / 1e3)
 }
 
-fn rect(out: &mut String, [x, y, wide, high]: [f64; 4], fill: &str, said: &str) {
+/// How a rectangle is painted, by colour.
+enum Paint {
+    /// All of it.
+    Full(&'static str),
+    /// Its edge, and what lies under it shows through.
+    Through(&'static str),
+}
+
+fn rect(out: &mut String, [x, y, wide, high]: [f64; 4], paint: &Paint, said: &str) {
     let said = escaped(said);
+    let paint = match paint {
+        Paint::Full(colour) => format!(r#"fill="{colour}""#),
+        Paint::Through(colour) => {
+            format!(r#"fill="{colour}" fill-opacity="0.4" stroke="{colour}""#)
+        }
+    };
     write!(
         out,
-        r#"<rect x="{x:.1}" y="{y:.1}" width="{wide:.1}" height="{high:.1}" fill="{fill}"><title>{said}</title></rect>"#
+        r#"<rect x="{x:.1}" y="{y:.1}" width="{wide:.1}" height="{high:.1}" {paint}><title>{said}</title></rect>"#
     )
     .expect("a string takes everything");
 }
@@ -132,7 +157,7 @@ mod tests {
         });
         let gap = r##"<rect x="300.0" y="30.0" width="300.0" height="30.0" fill="#3b3b3b"><title>gap: frame lost, 0.600 to 1.200 m"##;
         assert!(drawn.contains(gap), "{drawn}");
-        let flaw = r##"<rect x="898.5" y="30.0" width="4.0" height="30.0" fill="#b00020"><title>severe &lt;script&gt;, 1.800 to 1.802 m"##;
+        let flaw = r##"<rect x="898.5" y="30.0" width="4.0" height="30.0" fill="#b00020" fill-opacity="0.4" stroke="#b00020"><title>severe &lt;script&gt;, 1.800 to 1.802 m"##;
         assert!(drawn.contains(flaw), "{drawn}");
         assert!(drawn.contains(">2.0 m</text>"), "{drawn}");
     }

@@ -250,11 +250,11 @@ fn an_alarm_of_the_line_stops_the_machine_until_a_person_has_seen_it() {
     );
     let page = stood.try_get("/").unwrap().1;
     assert!(page.contains("alarm 1: 2 flaws within a metre"), "{page}");
-    let strip = stood.try_get("/ribbon.svg").unwrap().1;
-    assert!(
-        strip.contains("<title>") && strip.contains(" m</title></rect>"),
-        "{strip}"
-    );
+    // A flaw is told before the ledger reaches it.
+    stood.until("the strip shows a flaw", || {
+        let strip = stood.try_get("/ribbon.svg").unwrap().1;
+        strip.contains("stroke=") && strip.contains(" m</title></rect>")
+    });
 
     let (status, told) = stood.post("/alarms/acknowledge", r#"{"id": 7, "by": "Ayla"}"#);
     assert_eq!(status, 409);

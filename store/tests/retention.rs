@@ -267,6 +267,9 @@ fn a_plan_that_was_left_is_gone_on_with_by_the_next_beside_another() {
     });
 }
 
+/// From one page of a line to the next, at two hundred frames a second.
+const LINE_PAUSE: Duration = Duration::from_millis(5);
+
 /// A line that writes while much is removed waits no longer than it says, and loses nothing.
 #[test]
 fn removing_makes_no_writer_wait() {
@@ -305,6 +308,9 @@ fn removing_makes_no_writer_wait() {
                 };
                 store.append(run, &batch).unwrap();
                 waits.push(since.elapsed());
+                // A line that wrote without a break would leave no turn to anybody: SQLite's lock has no
+                // queue.
+                std::thread::sleep(LINE_PAUSE);
                 if ended.load(Ordering::SeqCst) {
                     break;
                 }
