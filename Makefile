@@ -57,4 +57,4 @@ check: setup
 	cargo check --workspace --all-targets --no-default-features
 
 bench: setup
-	cargo bench -p selvedge --bench line_speed --bench stages --bench latency --bench long_run
+	cargo bench -p selvedge --bench line_speed --bench stages --bench latency --bench long_run --bench soak

@@ -9,7 +9,7 @@
 //! with an error, darkness, glare. Rolls follow each other without cloth in between. Afterwards the store
 //! is asked: every roll's inspected cloth, gaps and cloth's surroundings must add up to its length times
 //! its width, to the square micrometre, and the rolls' lengths to the cloth that passed. Ends with an
-//! error where a square micrometre is unaccounted for, or memory grew.
+//! error where a square micrometre is unaccounted for, or memory grew over five minutes or more.
 //!
 //! `SELVEDGE_SOAK_S` says how many seconds; 60 when left out. The seed of the faults is fixed.
 
@@ -17,7 +17,6 @@ mod machine;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +52,9 @@ const ROLL: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(250);
 /// Growth of memory that is none, in KiB per hour over the last half of the time.
 const MOST_GROWTH_KIB_PER_H: f64 = 20.0 * 1024.0;
+
+/// In a shorter time a roll's own coming and going is most of what is seen.
+const LEAST_TO_JUDGE: Duration = Duration::from_secs(300);
 
 /// Two cameras over one web that goes on whether they look or not.
 struct Web {
@@ -143,7 +145,7 @@ fn main() -> anyhow::Result<()> {
     let url = folder.path().join("selvedge.db").display().to_string();
     let runtime = Runtime::load()?;
     let station = station()?;
-    teach_article(&station, &url, &runtime, folder.path())?;
+    teach_article(&station, &url, &runtime)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let web = Web {
@@ -157,6 +159,8 @@ fn main() -> anyhow::Result<()> {
         "orders",
         Box::new(|watched| {
             let told = order(watched, time, &stop);
+            // Whatever came of it, the bench ends.
+            stop.store(true, Ordering::Relaxed);
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = told?;
             Ok(())
         }),
@@ -188,12 +192,7 @@ fn station() -> anyhow::Result<Station> {
     Ok(station)
 }
 
-fn teach_article(
-    station: &Station,
-    url: &str,
-    runtime: &Runtime,
-    folder: &Path,
-) -> anyhow::Result<()> {
+fn teach_article(station: &Station, url: &str, runtime: &Runtime) -> anyhow::Result<()> {
     let teaching = Teaching {
         article: ARTICLE,
         sources: &[SourceSpec::Loom(1)],
@@ -205,13 +204,13 @@ fn teach_article(
         with_limits: false,
         stop: &AtomicBool::new(false),
     };
-    let models = folder.join("models");
+    let (shelf, article) = (Shelf::new(None, url), Name::new(ARTICLE)?);
+    let models = shelf.folder_of(&article)?;
     std::fs::create_dir_all(&models)?;
     let taught = teach(&teaching, &models, &mut |_, _| ())?;
     let mut store = Store::open(url)?;
-    let article = Name::new(ARTICLE)?;
     store.ensure_article(&article)?;
-    Shelf::new(None, url).keep(&mut store, &article, &taught.article)?;
+    shelf.keep(&mut store, &article, &taught.article)?;
     Ok(())
 }
 
@@ -254,7 +253,6 @@ fn order(watched: &Watched, time: Duration, stop: &AtomicBool) -> anyhow::Result
         .map(|camera| camera.n_failures())
         .sum();
     seen.latency = watched.latency.counts().to_vec();
-    stop.store(true, Ordering::Relaxed);
     Ok(seen)
 }
 
@@ -335,7 +333,7 @@ fn tell(seen: &Seen, store: &Store, time: Duration, out: &mut impl Write) -> any
         "{passed_um} µm passed, rolls have {length_um}"
     );
     ensure!(
-        growth < MOST_GROWTH_KIB_PER_H,
+        growth < MOST_GROWTH_KIB_PER_H || time < LEAST_TO_JUDGE,
         "memory grew by {growth:.0} KiB per hour, expected less than {MOST_GROWTH_KIB_PER_H:.0}"
     );
     Ok(())
