@@ -423,6 +423,8 @@ impl Source for RollPart {
                     continue;
                 }
             };
+            // It may have been told while this waited.
+            let end = self.end.tick();
             // What lies before the roll is nobody's.
             let Some(captured) = split(captured, self.begin, can_cut).1 else {
                 continue;
