@@ -22,6 +22,7 @@
 mod cloth;
 #[allow(dead_code, reason = "counts no cores of others")]
 mod machine;
+mod memory;
 mod roll;
 #[allow(
     dead_code,
@@ -43,6 +44,7 @@ use selvedge::fitting::scorers_of;
 
 use crate::cloth::Cloth;
 use crate::machine::{describe, n_cores};
+use crate::memory::resident_kib;
 use crate::roll::{Roll, inspect_roll};
 use crate::texture::TextureArticle;
 
@@ -239,11 +241,4 @@ fn held(values: &[Option<f64>]) -> Option<f64> {
     let mut values: Vec<f64> = values.iter().copied().collect::<Option<_>>()?;
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 4).copied()
-}
-
-/// Memory of this process that is in RAM, in KiB; `None` where the system does not tell.
-fn resident_kib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -14,6 +14,7 @@
 //! `SELVEDGE_SOAK_S` says how many seconds; 60 when left out. The seed of the faults is fixed.
 
 mod machine;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -37,6 +38,7 @@ use selvedge::watched::Watched;
 use store::{Name, RunState, Store};
 
 use crate::machine::{describe, n_cores};
+use crate::memory::resident_kib;
 
 const ARTICLE: &str = "soak";
 /// Where the right camera's lane begins, in mm: some columns are seen by both.
@@ -364,11 +366,4 @@ fn growth_kib_per_h(resident_kib: &[f64]) -> f64 {
         xx += x * x;
     }
     xy / xx * 3600.0 / LOOK.as_secs_f64()
-}
-
-/// Memory of this process that is in RAM, in KiB; `None` where the system does not tell.
-fn resident_kib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }

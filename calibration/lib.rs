@@ -62,7 +62,7 @@ pub use column_light::{
     ColumnLight, LightMeasured, REFERENCE_LIMITS, Reference, ReferenceLimits, Unevenness,
     measure_light,
 };
-pub use drift::{DRIFT_LIMITS, Drift, DriftLimits, FEWEST_FRAMES, Sight, Watched, drifts};
+pub use drift::{DRIFT_LIMITS, Drift, DriftLimits, Sight, Watched, drifts};
 pub use flat_field::{FlatField, FlatFieldEstimator};
 pub use focus::{Focus, N_FOCUS_PARTS, Sharpness, focus_columns, sharpness};
 pub use geometry::LaneGeometry;

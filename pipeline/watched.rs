@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use calibration::Um;
-use camera::TicksFrom;
 use store::{Store, StoreError};
 
 use self::events::{Unwritten, event_of};
@@ -300,19 +299,16 @@ impl Watched {
     /// Where a camera's tick lies on the station's own scale: the encoder's, else that of the first
     /// camera's lines. Frames that show cloth again have no place on it.
     fn position(&self, lane: usize, tick: i64) -> Option<Um> {
-        let counts = |facts: &Arc<Facts>| {
-            let known = facts.description();
-            known.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
-        };
         let facts = &self.cameras[lane];
         // Before all are known, one that counts may still come.
         let are_known = self
             .cameras
             .iter()
             .all(|facts| facts.description().is_some());
-        let is_first = lane == 0 && are_known && !self.cameras.iter().any(counts);
+        let is_first =
+            lane == 0 && are_known && !self.cameras.iter().any(|facts| facts.counts_encoder());
         let settings = &self.lanes[lane];
-        if settings.overlapping.is_some() || !(counts(facts) || is_first) {
+        if settings.overlapping.is_some() || !(facts.counts_encoder() || is_first) {
             return None;
         }
         // Scales that contradict each other are told when a roll begins.

@@ -369,13 +369,9 @@ async fn begin(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Some(refused) = shown.refusal(&headers) {
-        return refused;
-    }
-    answer(
-        parsed(&body, r#"{"roll": …, "article": …, "order": …}"#)
-            .and_then(|order| shown.live.begin(&order)),
-    )
+    shown.ordered(&headers, |live| {
+        live.begin(&parsed(&body, r#"{"roll": …, "article": …, "order": …}"#)?)
+    })
 }
 
 async fn acknowledge(
@@ -383,10 +379,9 @@ async fn acknowledge(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if let Some(refused) = shown.refusal(&headers) {
-        return refused;
-    }
-    answer(parsed(&body, r#"{"id": …, "by": …}"#).and_then(|seen| shown.live.acknowledge(&seen)))
+    shown.ordered(&headers, |live| {
+        live.acknowledge(&parsed(&body, r#"{"id": …, "by": …}"#)?)
+    })
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Result<T, String> {
@@ -396,13 +391,22 @@ fn parsed<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Result
 }
 
 async fn end(State(shown): State<Shown>, headers: HeaderMap) -> Response {
-    if let Some(refused) = shown.refusal(&headers) {
-        return refused;
-    }
-    answer(shown.live.end())
+    shown.ordered(&headers, |live| live.end())
 }
 
 impl Shown {
+    /// Does what was ordered, for who may order, and answers.
+    fn ordered(
+        &self,
+        headers: &HeaderMap,
+        order: impl FnOnce(&dyn Live) -> Result<String, String>,
+    ) -> Response {
+        match self.refusal(headers) {
+            Some(refused) => refused,
+            None => answer(order(&*self.live)),
+        }
+    }
+
     /// Why who sent this may not give orders, if so.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         let why = match &self.token {

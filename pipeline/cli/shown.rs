@@ -13,7 +13,7 @@ use store::Rect;
 
 use super::run::dated;
 use crate::config::Reread;
-use crate::desk::Wish;
+use crate::desk::{Said, Wish};
 use crate::meters::BIN_ENDS_MS;
 use crate::standing::Doing;
 use crate::watched::{Health, SILENCE, Watched};
@@ -49,6 +49,14 @@ pub(super) struct Shown {
     pub(super) streams: Arc<Streams>,
     /// Its name.
     pub(super) station: String,
+}
+
+impl Shown {
+    /// Does what was said, as at the scanner.
+    fn said(&self, said: &Said) -> Result<String, String> {
+        let told = self.watched.said(said);
+        told.map_err(|error| format!("{error:#}"))
+    }
 }
 
 impl Live for Shown {
@@ -121,24 +129,19 @@ impl Live for Shown {
     }
 
     fn begin(&self, order: &Order) -> Result<String, String> {
-        let begun = self.watched.desk.begin(&Wish {
+        self.said(&Said::Begin(Wish {
             roll: order.roll.clone(),
             article: order.article.clone(),
             order_number: order.order.clone(),
-        });
-        begun.map_err(|error| format!("{error:#}"))
+        }))
     }
 
     fn end(&self) -> Result<String, String> {
-        self.watched
-            .desk
-            .end()
-            .map_err(|error| format!("{error:#}"))
+        self.said(&Said::End)
     }
 
     fn acknowledge(&self, seen: &Acknowledgement) -> Result<String, String> {
-        let told = self.watched.acknowledge(seen.id, &seen.by);
-        told.map_err(|error| format!("{error:#}"))
+        self.said(&Said::Seen(seen.id, seen.by.clone()))
     }
 
     fn ribbon(&self) -> Ribbon {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use calibration::{FEWEST_FRAMES, Sight, Watched, find_cloth};
+use calibration::drift::FEWEST_FRAMES;
+use calibration::{Sight, Watched, find_cloth};
 use camera::{Captured, Description, Frame, TicksFrom};
 
 /// A camera's last picture is kept once in this time, for people.
@@ -115,6 +116,12 @@ impl Facts {
     /// What its frames are like; `None` before it has been opened for the first time.
     pub fn description(&self) -> Option<&Description> {
         self.description.get()
+    }
+
+    /// Whether its ticks are known to be an encoder's.
+    pub fn counts_encoder(&self) -> bool {
+        let known = self.description();
+        known.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
     }
 
     /// Whether it has been opened, or refused to be.
@@ -276,11 +283,7 @@ const TOGETHER: Duration = Duration::from_secs(2);
 /// Where the cloth is by cameras other than that of `lane` that count an encoder and have exposed for
 /// some time; `None` where there are none, or this one counts none.
 pub fn elsewhere(cameras: &[Arc<Facts>], lane: usize) -> Option<i64> {
-    let counts = |facts: &Arc<Facts>| {
-        let description = facts.description();
-        description.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
-    };
-    if !counts(&cameras[lane]) {
+    if !cameras[lane].counts_encoder() {
         return None;
     }
     let others = cameras.iter().enumerate().filter(|(nth, facts)| {
@@ -289,7 +292,7 @@ pub fn elsewhere(cameras: &[Arc<Facts>], lane: usize) -> Option<i64> {
             .get()
             .is_some_and(|at| at.elapsed() > TOGETHER);
         let exposes = matches!(facts.doing(), Doing::Exposing(since) if since < TOGETHER);
-        *nth != lane && for_long && exposes && counts(facts)
+        *nth != lane && for_long && exposes && facts.counts_encoder()
     });
     others
         .map(|(_, facts)| facts.next_tick.load(Ordering::Relaxed))
@@ -305,12 +308,7 @@ pub fn now(cameras: &[Arc<Facts>]) -> Option<Vec<i64>> {
         .collect();
     let mut reached = reached?;
     // An encoder is one for all; the camera that is farthest says where it stands.
-    let by_encoder = || {
-        cameras.iter().map(|facts| {
-            let description = facts.description();
-            description.is_some_and(|camera| camera.ticks == TicksFrom::Encoder)
-        })
-    };
+    let by_encoder = || cameras.iter().map(|facts| facts.counts_encoder());
     let at_encoder = reached.iter().zip(by_encoder()).filter(|(_, is)| *is);
     if let Some(encoder) = at_encoder.map(|(at, _)| *at).max() {
         let ours = reached.iter_mut().zip(by_encoder());
