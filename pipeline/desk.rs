@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use store::Name;
 
-use crate::standing::End;
+use crate::standing::Ends;
 
 /// What makes a roll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +104,9 @@ pub struct Desk {
 #[derive(Default)]
 struct State {
     /// The roll that is on, and where its lanes end.
-    on: Option<(Begun, Vec<Arc<End>>)>,
+    on: Option<(Begun, Arc<Ends>)>,
     /// The one that waits, and where it begins.
     next: Option<Begun>,
-    /// Whether the end of the roll that is on is known.
-    is_ended: bool,
 }
 
 /// A roll that is to begin.
@@ -167,11 +165,13 @@ impl Desk {
                 on.order.roll.as_str()
             );
         }
-        // Without a break in between when a roll is on; one that was ended before stays ended there.
-        let now = self.marks()?;
-        state.end_at(&now);
+        // Without a break in between when a roll is on; after one that was ended before, from here on.
+        let at = match state.still_on() {
+            Some((_, ends)) => ends.set(|| self.marks())?,
+            None => self.marks()?,
+        };
         let answer = format!("roll {} of article {} begins", order.roll, order.article);
-        state.next = Some(Begun { order, at: now });
+        state.next = Some(Begun { order, at });
         self.changed.notify_all();
         Ok(answer)
     }
@@ -183,14 +183,15 @@ impl Desk {
     pub fn end(&self) -> anyhow::Result<String> {
         let mut state = self.state();
         let waited = state.next.take().map(|next| next.order.roll);
-        let ended = (state.on.as_ref()).filter(|_| !state.is_ended);
-        let answer = match (ended, waited) {
-            (_, Some(roll)) => format!("roll {roll} is not begun"),
-            (Some((on, _)), None) => format!("roll {} ends", on.order.roll),
+        let on = state.still_on();
+        if let Some((_, ends)) = on {
+            ends.set(|| self.marks())?;
+        }
+        match (on, waited) {
+            (_, Some(roll)) => Ok(format!("roll {roll} is not begun")),
+            (Some((on, _)), None) => Ok(format!("roll {} ends", on.order.roll)),
             (None, None) => bail!("found no roll that is on, expected one to end"),
-        };
-        state.end_at(&self.marks()?);
-        Ok(answer)
+        }
     }
 
     /// The article of rolls for which none is said.
@@ -232,8 +233,7 @@ impl Desk {
     /// Where the roll that is on ends, in each camera's ticks, once that is known.
     pub fn ends_at(&self) -> Option<Vec<i64>> {
         let state = self.state();
-        let (_, ends) = state.on.as_ref().filter(|_| state.is_ended)?;
-        Some(ends.iter().map(|end| end.tick()).collect())
+        state.on.as_ref().and_then(|(_, ends)| ends.known())
     }
 
     /// Whether a roll is on or waits.
@@ -242,26 +242,23 @@ impl Desk {
         state.on.is_some() || state.next.is_some()
     }
 
-    /// The next roll, if one is ordered within `wait`; it is on from then until [`Desk::over`]. Each of
-    /// its lanes ends at the end that is given back for it.
-    pub fn take(&self, wait: Duration) -> Option<(Begun, Vec<Arc<End>>)> {
+    /// The next roll, if one is ordered within `wait`, and where it will end; it is on from then until
+    /// [`Desk::over`].
+    pub fn take(&self, wait: Duration) -> Option<(Begun, Arc<Ends>)> {
         let mut state = self.state();
         if state.next.is_none() {
             let woken = self.changed.wait_timeout(state, wait);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         let next = state.next.take()?;
-        let ends: Vec<Arc<End>> = next.at.iter().map(|_| Arc::default()).collect();
-        state.on = Some((next.clone(), ends.clone()));
-        state.is_ended = false;
+        let ends = Arc::<Ends>::default();
+        state.on = Some((next.clone(), Arc::clone(&ends)));
         Some((next, ends))
     }
 
     /// Says that the roll that was on is over.
     pub fn over(&self) {
-        let mut state = self.state();
-        state.on = None;
-        state.is_ended = false;
+        self.state().on = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -270,15 +267,10 @@ impl Desk {
 }
 
 impl State {
-    fn end_at(&mut self, ticks: &[i64]) {
-        if let Some((_, ends)) = &self.on
-            && !self.is_ended
-        {
-            ends.iter()
-                .zip(ticks)
-                .for_each(|(end, tick)| end.set(*tick));
-            self.is_ended = true;
-        }
+    /// The roll that is on, while its end is not known.
+    fn still_on(&self) -> Option<&(Begun, Arc<Ends>)> {
+        let on = self.on.as_ref();
+        on.filter(|(_, ends)| ends.known().is_none())
     }
 }
 
@@ -358,7 +350,7 @@ mod tests {
             assert!(error.starts_with("order "), "{error}");
         }
         assert_eq!(desk.on().unwrap().roll.as_str(), "R-1");
-        assert!(ends.iter().all(|end| !end.is_set()));
+        assert_eq!(ends.known(), None);
     }
 
     #[test]
@@ -367,7 +359,7 @@ mod tests {
         desk.begin(&wish("R-1", None)).unwrap();
         let (_, ends) = desk.take(Duration::ZERO).unwrap();
         desk.begin(&wish("R-2", None)).unwrap();
-        assert!(ends.iter().all(|end| end.is_set()));
+        assert_eq!(ends.known(), Some(vec![100, 120]));
         let error = desk.begin(&wish("R-3", None)).unwrap_err().to_string();
         assert!(error.contains("\"R-2\" waits"), "{error}");
         desk.over();

@@ -21,7 +21,7 @@
 mod facts;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -274,30 +274,41 @@ impl Standing {
     }
 }
 
-/// Where a roll's part of a lane ends; [`i64::MAX`] until that is known.
-#[derive(Debug)]
-pub struct End(AtomicI64);
+/// Where a roll ends: a tick in each lane, once that is known.
+///
+/// To ask where a lane ends and to say where all of them do exclude each other. So whoever says it by
+/// where the cameras are ends no lane before a line that has been handed out.
+#[derive(Debug, Default)]
+pub struct Ends(Mutex<Option<Vec<i64>>>);
 
-impl Default for End {
-    fn default() -> Self {
-        Self(AtomicI64::new(i64::MAX))
+impl Ends {
+    /// Ends the roll where `here` says, a tick for each lane, unless that is known already; gives back
+    /// where it ends. Nothing is handed out meanwhile.
+    ///
+    /// # Errors
+    /// What `here` returns.
+    pub fn set(&self, here: impl FnOnce() -> anyhow::Result<Vec<i64>>) -> anyhow::Result<Vec<i64>> {
+        let mut ticks = self.ticks();
+        if let Some(known) = &*ticks {
+            return Ok(known.clone());
+        }
+        Ok(ticks.insert(here()?).clone())
     }
-}
 
-impl End {
-    /// Ends the part at `tick`, unless it has ended before.
-    pub fn set(&self, tick: i64) {
-        self.0.fetch_min(tick, Ordering::Relaxed);
+    /// Where the lanes end, once that is known.
+    pub fn known(&self) -> Option<Vec<i64>> {
+        self.ticks().clone()
     }
 
-    /// Whether it is known.
-    pub fn is_set(&self) -> bool {
-        self.tick() < i64::MAX
+    /// Where a lane ends; [`i64::MAX`] until that is known.
+    pub fn of(&self, lane: usize) -> i64 {
+        let ticks = self.ticks();
+        let tick = ticks.as_ref().and_then(|ticks| ticks.get(lane));
+        tick.copied().unwrap_or(i64::MAX)
     }
 
-    /// Where it is; [`i64::MAX`] until that is known.
-    pub fn tick(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+    fn ticks(&self) -> MutexGuard<'_, Option<Vec<i64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -307,7 +318,9 @@ pub struct RollPart {
     description: Description,
     /// Where the roll begins, in the camera's ticks.
     begin: i64,
-    end: Arc<End>,
+    ends: Arc<Ends>,
+    /// Its place among those.
+    lane: usize,
     stop: Arc<AtomicBool>,
     index: u16,
     first_sequence: Option<u64>,
@@ -319,14 +332,15 @@ pub struct RollPart {
 }
 
 impl RollPart {
-    /// The roll that begins at tick `begin` of `camera` and ends at `end`, or when `stop` is set.
+    /// The roll that begins at tick `begin` of `camera` and ends where `ends` says of `lane`, or when
+    /// `stop` is set.
     ///
     /// # Errors
     /// When the camera has never been opened.
     pub fn new(
         camera: Arc<Mutex<Standing>>,
         begin: i64,
-        end: Arc<End>,
+        (ends, lane): (Arc<Ends>, usize),
         stop: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let description = lock(&camera).facts.description().cloned();
@@ -339,7 +353,8 @@ impl RollPart {
             },
             camera,
             begin,
-            end,
+            ends,
+            lane,
             stop,
             index: 0,
             first_sequence: None,
@@ -394,7 +409,7 @@ impl Source for RollPart {
 
     fn next(&mut self, pool: &Pool) -> Result<Option<Captured>, CameraError> {
         loop {
-            let end = self.end.tick();
+            let end = self.ends.of(self.lane);
             if self.reached >= end || pool.is_closed() || self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -423,8 +438,9 @@ impl Source for RollPart {
                     continue;
                 }
             };
-            // It may have been told while this waited.
-            let end = self.end.tick();
+            // It may have been told while this waited. When it was not, all that this camera showed until
+            // now is the roll's, and it will end behind it.
+            let end = self.ends.of(self.lane);
             // What lies before the roll is nobody's.
             let Some(captured) = split(captured, self.begin, can_cut).1 else {
                 continue;

@@ -35,7 +35,7 @@ use crate::record::Written;
 use crate::resume::Begin;
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{End, Facts, RollPart, Standing, elsewhere, first_opened, now, stand};
+use crate::standing::{Ends, Facts, RollPart, Standing, elsewhere, first_opened, now, stand};
 use crate::watched::Watched;
 
 /// Frames of a camera that wait while a roll is being begun.
@@ -249,7 +249,7 @@ fn inspect_roll(
     watched: &Watched,
     cameras: &[Arc<Mutex<Standing>>],
     begun: Begun,
-    ends: Vec<Arc<End>>,
+    ends: Arc<Ends>,
 ) -> anyhow::Result<()> {
     let Begun { order, at } = begun;
     let Order {
@@ -264,11 +264,12 @@ fn inspect_roll(
     let store = Store::open(standings.store)?;
     let model = standings.shelf.active(&store, &article)?;
     let classes = standings.shelf.head(&article)?;
-    let lanes = cameras.iter().zip(&at).zip(ends);
-    let sources = lanes.zip(&station.lanes);
-    let sources = sources.map(|(((camera, begin), end), lane)| {
+    let lanes = cameras.iter().zip(&at).zip(&station.lanes).enumerate();
+    let sources = lanes.map(|(nth, ((camera, begin), lane))| {
         let stop = Arc::clone(standings.stop);
-        let part: Box<dyn Source> = Box::new(RollPart::new(Arc::clone(camera), *begin, end, stop)?);
+        let ends = (Arc::clone(&ends), nth);
+        let part: Box<dyn Source> =
+            Box::new(RollPart::new(Arc::clone(camera), *begin, ends, stop)?);
         let mut source = new_of(part.into(), lane, standings.stop)?;
         source.has_queue = true;
         Ok(source)

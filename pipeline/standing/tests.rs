@@ -69,11 +69,11 @@ fn opened() -> Arc<Facts> {
 }
 
 fn part(camera: &Arc<Mutex<Standing>>, begin: i64, end: Option<i64>) -> RollPart {
-    let until = Arc::new(End::default());
+    let ends = Arc::<Ends>::default();
     if let Some(end) = end {
-        until.set(end);
+        ends.set(|| Ok(vec![end])).unwrap();
     }
-    RollPart::new(Arc::clone(camera), begin, until, Arc::default()).unwrap()
+    RollPart::new(Arc::clone(camera), begin, (ends, 0), Arc::default()).unwrap()
 }
 
 /// All that a part hands out: ticks of each exposure, and for frames the ticks that their lines say.
@@ -126,6 +126,62 @@ proptest! {
 }
 
 #[test]
+fn a_roll_that_is_ended_while_cameras_show_has_all_that_was_handed_out_and_no_more() {
+    const N_LANES: usize = 2;
+    const N_ROLLS: usize = 300;
+    let stop = AtomicBool::new(false);
+    let facts: [Arc<Facts>; N_LANES] = [opened(), opened()];
+    let mut cameras = Vec::new();
+    std::thread::scope(|scope| {
+        for (lane, facts) in facts.iter().enumerate() {
+            let (tx, rx) = bounded(4);
+            facts.note(&frame(0, 0, 1));
+            tx.send(frame(0, 0, 1)).unwrap();
+            let camera = Standing::new(Arc::clone(facts), rx, true);
+            cameras.push(Arc::new(Mutex::new(camera)));
+            let stop = &stop;
+            let height = lane as u32 + 1;
+            scope.spawn(move || {
+                let mut tick = 1;
+                for sequence in 1.. {
+                    let shown = frame(sequence, tick, height);
+                    tick += i64::from(height);
+                    facts.note(&shown);
+                    if stop.load(Ordering::Relaxed) || tx.send(shown).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let mut begin = vec![0; N_LANES];
+        for roll in 0..N_ROLLS {
+            let ends = Arc::<Ends>::default();
+            let lanes = cameras.iter().enumerate().map(|(lane, camera)| {
+                let ends = (Arc::clone(&ends), lane);
+                let mut part =
+                    RollPart::new(Arc::clone(camera), begin[lane], ends, Arc::default()).unwrap();
+                scope.spawn(move || shown(&mut part))
+            });
+            let lanes: Vec<_> = lanes.collect();
+            std::thread::sleep(Duration::from_micros(20 * (roll % 50) as u64));
+            let known = ends.set(|| now(&facts).context("both have shown something"));
+            let end = known.unwrap();
+            for (lane, shown) in lanes.into_iter().enumerate() {
+                let mut next = 0;
+                for (ticks, _) in shown.join().unwrap() {
+                    assert_eq!(ticks.start, next, "roll {roll}, lane {lane}");
+                    next = ticks.end;
+                }
+                assert_eq!(next, end[lane] - begin[lane], "roll {roll}, lane {lane}");
+            }
+            begin = end;
+        }
+        stop.store(true, Ordering::Relaxed);
+        cameras.clear();
+    });
+}
+
+#[test]
 fn what_came_before_a_roll_is_nobody_s() {
     let camera = standing(vec![frame(0, 0, 8), frame(1, 8, 8), frame(2, 16, 8)], true);
     let shown = shown(&mut part(&camera, 10, Some(20)));
@@ -161,7 +217,7 @@ fn a_roll_ends_when_the_station_is_to_stop() {
     let camera = Standing::new(opened(), rx, true);
     let stop = Arc::new(AtomicBool::new(true));
     let camera = Arc::new(Mutex::new(camera));
-    let mut part = RollPart::new(camera, 0, Arc::default(), stop).unwrap();
+    let mut part = RollPart::new(camera, 0, (Arc::default(), 0), stop).unwrap();
     assert!(part.next(&Pool::new(1, 1)).unwrap().is_none());
 }
 
