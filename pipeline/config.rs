@@ -33,6 +33,9 @@
 //! [page]
 //! listen = "127.0.0.1:7400"
 //! token_file = "token"     # what orders by HTTP must bring; without it there are none
+//! certificate = "mill.pem" # with its key the page comes by https, and may listen to a network
+//! key = "mill.key"
+//! rules = ["four-point"]   # under which the page grades rolls, built-in or files
 //! ```
 //!
 //! A profile fills in what the file leaves out. What both say and say differently is refused: neither
@@ -104,6 +107,9 @@ pub struct Station {
     pub retention: RetentionSettings,
 }
 
+/// Rules under which rolls are graded where none are named.
+pub const USUAL_RULES: &str = "four-point";
+
 /// What a station needs to stand by itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StandingSettings {
@@ -119,6 +125,10 @@ pub struct StandingSettings {
     pub listen: Option<SocketAddr>,
     /// File with what orders by HTTP must bring.
     pub token_file: Option<PathBuf>,
+    /// Certificates and private key, in PEM, with which the page comes by https.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Names or files of the rules under which the page grades rolls.
+    pub rules: Vec<String>,
 }
 
 /// Where a camera looks, and how finely.
@@ -213,7 +223,10 @@ impl Station {
         let parsed = Self::parse(&text, folder);
         let mut station = parsed.with_context(|| format!("station file {path:?}"))?;
         // A file that is named lies beside the one that names it.
-        if let Some(file) = &mut station.standing.token_file {
+        let standing = &mut station.standing;
+        let pair = standing.certificate.iter_mut();
+        let files = pair.flat_map(|(certificate, key)| [certificate, key]);
+        for file in files.chain(&mut standing.token_file) {
             *file = folder.join(&*file);
         }
         Ok(station)
@@ -294,11 +307,17 @@ impl Station {
                 LOOM_FLAWS.end()
             );
         }
+        let certificate = match (page.certificate, page.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => bail!("found one of page.certificate and page.key, expected both or none"),
+        };
         if let Some(listen) = page.listen
             && !listen.ip().is_loopback()
+            && certificate.is_none()
         {
             bail!(
-                "found page.listen = \"{listen}\", expected an address of this machine alone, such as 127.0.0.1:7400: there are no accounts yet"
+                "found page.listen = \"{listen}\", expected an address of this machine alone, such as 127.0.0.1:7400, or page.certificate and page.key: passwords do not go over a network in the clear"
             );
         }
         Ok(Self {
@@ -312,6 +331,8 @@ impl Station {
                 loom_flaws_per_mpx,
                 listen: page.listen,
                 token_file: page.token_file,
+                certificate,
+                rules: page.rules.unwrap_or_else(|| vec![USUAL_RULES.to_owned()]),
             },
             profile,
             alarms: raw.alarms.checked()?,
@@ -408,6 +429,9 @@ struct RawStation {
 struct RawPage {
     listen: Option<SocketAddr>,
     token_file: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    rules: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -12,6 +12,8 @@ mod told;
 
 mod program;
 
+mod browser;
+
 mod pictures;
 
 mod line;
@@ -53,6 +55,8 @@ mod parity;
 mod power_cut;
 
 mod retention;
+
+mod review;
 
 mod tidy;
 

@@ -14,6 +14,8 @@ mod inspect;
 mod log;
 mod look;
 mod progress;
+mod report;
+mod review;
 mod run;
 mod service;
 mod shown;
@@ -80,6 +82,10 @@ enum Command {
     Roll(look::RollArgs),
     /// One roll under buyers' rules: points, quality, and why; 0 when it is first quality under all of them.
     Grade(grade::GradeArgs),
+    /// What a buyer gets with a roll: a page, a table, JSON.
+    Report(report::ReportArgs),
+    /// The pages on which people review rolls, until it is told to stop.
+    Review(review::ReviewArgs),
     /// Looks at article models.
     #[command(subcommand)]
     Model(look::ModelCommand),
@@ -212,6 +218,8 @@ pub fn main() -> ExitCode {
         Command::Rolls(args) => look::rolls(&args),
         Command::Roll(args) => look::roll(&args),
         Command::Grade(args) => grade::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Review(args) => review::run(&args, &stop),
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
         Command::Store(command) => store::run(&command, &stop),

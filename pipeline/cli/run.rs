@@ -12,12 +12,13 @@ use anyhow::{Context, ensure};
 use camera::{Paced, Source};
 use clap::Args;
 use models::onnx::Runtime;
-use review::Token;
+use review::{Qc, Tls, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 use store::{Name, Store, now_us};
 
+use super::review::{Graded, first_admin, settings as review_settings};
 use super::shown::{Shown, Streams};
 use super::{Outcome, Place, n_workers, name, say, service};
 use crate::config::{LogSettings, Reread, Station};
@@ -133,7 +134,19 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     );
     let mut beside = vec![serve, orders];
     if let Some(listener) = listener {
-        say(&format!("page: http://{}/", listener.local_addr()?))?;
+        let certificate = station.standing.certificate.clone();
+        let tls = certificate.map(|(certificate, key)| Tls { certificate, key });
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;
+        let place_name = station.name.as_deref().unwrap_or("station");
+        let qc_settings = review_settings(
+            &args.place,
+            &name(place_name, "station")?,
+            tls.is_some(),
+            true,
+        );
+        first_admin(&qc_settings, &mut |said| say(said))?;
+        let graded = Graded::under(&station.standing.rules)?;
         let shown = |watched: &Arc<Watched>| Shown {
             watched: Arc::clone(watched),
             settings: Arc::clone(&reread),
@@ -143,8 +156,10 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         beside.push((
             "page",
             Box::new(move |watched| {
-                let app = review::app(Arc::new(shown(watched)), token);
-                Ok(review::serve(listener, app, stop)?)
+                let live = review::live(Arc::new(shown(watched)), token);
+                let qc = Qc::new(qc_settings, Arc::new(graded));
+                let app = review::app(qc.guarding(live).merge(review::qc(qc)));
+                Ok(review::serve(listener, app, tls.as_ref(), stop)?)
             }),
         ));
     }

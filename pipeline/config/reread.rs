@@ -115,6 +115,11 @@ fn needing_restart(old: &Station, new: &Station) -> Vec<&'static str> {
             "page.token_file",
             old_standing.token_file != new_standing.token_file,
         ),
+        (
+            "page.certificate",
+            old_standing.certificate != new_standing.certificate,
+        ),
+        ("page.rules", old_standing.rules != new_standing.rules),
         ("[outputs]", old.outputs != new.outputs),
         ("[log]", old.log != new.log),
         ("[retention]", old.retention != new.retention),

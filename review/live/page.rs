@@ -4,7 +4,8 @@
 //! fresh from `/live.json`, and says so when the station no longer answers. Words that came from
 //! outside are escaped.
 
-use crate::{Alarm, Camera, Ribbon, Settings, Snapshot, ribbon};
+use super::{Alarm, Camera, Ribbon, Settings, Snapshot, ribbon};
+use crate::words::escaped;
 
 /// The page of this moment.
 pub(crate) fn of(snapshot: &Snapshot, strip: &Ribbon) -> String {
@@ -94,20 +95,4 @@ fn alarm(alarm: &Alarm) -> String {
         escaped(&alarm.message),
         alarm.n_times,
     )
-}
-
-/// Text as HTML shows it.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(letter),
-        }
-    }
-    out
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::{Camera, Latency, Snapshot};
+use super::{Camera, Latency, Snapshot};
 
 /// All figures.
 pub(crate) fn text(snapshot: &Snapshot) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use tower::ServiceExt;
 
 use super::*;
@@ -57,8 +58,9 @@ struct Answer {
 
 fn ask(live: &Arc<Kept>, token: bool, request: Request<Body>) -> Answer {
     let token = token.then(|| Token::new(TOKEN).unwrap());
-    let app = app(Arc::clone(live) as Arc<dyn Live>, token);
+    let app = crate::app(super::live(Arc::clone(live) as Arc<dyn Live>, token));
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap();
     runtime.block_on(async {

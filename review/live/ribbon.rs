@@ -5,8 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::page::escaped;
-use crate::{Placed, Ribbon};
+use super::{Placed, Ribbon};
+use crate::words::escaped;
 
 /// Size of the drawing, in its own units.
 const WIDTH: f64 = 1200.0;

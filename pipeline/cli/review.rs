@@ -1,0 +1,184 @@
+//! `selvedge review`: the pages on which people review rolls.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use review::access::{hash_password, new_secret};
+use review::{Assessor, Qc, QcSettings, RollGrade, Tls};
+use store::{By, Chain, ChainKey, Digest, Name, Role, RunId, Store};
+
+use super::{Outcome, Place, name, say};
+use super::teach::limits;
+use crate::classes::Class;
+use crate::config::USUAL_RULES;
+use crate::grading::{Grade, Rate, Rules, grade};
+use crate::roll_view::RollView;
+
+/// Who makes the first account: nobody has one yet.
+const FIRST: &str = "first start";
+/// The first account.
+const ADMIN: &str = "admin";
+
+#[derive(Debug, Args)]
+pub(super) struct ReviewArgs {
+    /// Address and port of the pages; another than this machine's own needs a certificate.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7410")]
+    listen: SocketAddr,
+    /// Name of this place: its chain of the audit log.
+    #[arg(long, value_name = "NAME", default_value = "review")]
+    name: String,
+    /// Certificates in PEM, the server's own first; with them the pages come by https.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Rules under which rolls are graded: a file, or the name of built-in ones; may be given more
+    /// than once.
+    #[arg(long, value_name = "FILE|NAME", default_value = USUAL_RULES)]
+    rules: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Grades rolls under a place's rules.
+pub(super) struct Graded(Vec<Rules>);
+
+impl Graded {
+    /// Under rules of these names or files.
+    pub(super) fn under(rules: &[String]) -> anyhow::Result<Self> {
+        let rules = rules.iter().map(|rules| Rules::find(rules));
+        Ok(Self(rules.collect::<anyhow::Result<_>>()?))
+    }
+}
+
+impl Assessor for Graded {
+    fn grades(&self, store: &Store, run: RunId) -> Result<Vec<RollGrade>, String> {
+        let told = |error: anyhow::Error| format!("{error:#}");
+        let view = RollView::of(store, run).map_err(told)?;
+        let inspected = view.to_grade().map_err(told)?;
+        let graded = self.0.iter().map(|rules| {
+            let digest = Digest::new(&rules.digest)?;
+            let signed = store.signature(run, &digest)?;
+            Ok(shown(rules, &grade(&inspected, rules), digest, signed.is_some()))
+        });
+        graded.collect::<anyhow::Result<_>>().map_err(told)
+    }
+
+    fn limits(&self, store: &Store, run: RunId) -> Result<Vec<String>, String> {
+        let view = RollView::of(store, run).map_err(|error| format!("{error:#}"))?;
+        let Some(found) = &view.limits else {
+            return Ok(Vec::new());
+        };
+        let card = limits(Some(found));
+        Ok(card.lines().map(|line| line.trim().to_owned()).collect())
+    }
+}
+
+fn shown(rules: &Rules, grade: &Grade, digest: Digest, is_signed: bool) -> RollGrade {
+    let rates = [Rate::Per100M2, Rate::Per100Yd2, Rate::Per100M];
+    let counted = grade.flaws.iter();
+    let counts = grade.withheld.is_none() || is_signed;
+    RollGrade {
+        rules: rules.name.clone(),
+        version: rules.version.to_string(),
+        standard: rules.standard.clone(),
+        digest,
+        points: grade.points,
+        rates: rates
+            .map(|rate| (grade.rate(rate), rate.as_str().to_owned()))
+            .to_vec(),
+        quality: counts.then(|| grade.by_points.clone()),
+        quality_by_points: grade.by_points.clone(),
+        is_first: counts && grade.is_first_by_points,
+        withheld: grade.withheld.clone(),
+        is_signed: is_signed && grade.withheld.is_some(),
+        why: grade.why.clone(),
+        points_of: counted
+            .map(|counted| (counted.flaw.id.clone(), counted.points))
+            .collect(),
+    }
+}
+
+pub(super) fn run(args: &ReviewArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
+    let tls = args.certificate.clone().zip(args.key.clone());
+    let tls = tls.map(|(certificate, key)| Tls { certificate, key });
+    ensure!(
+        tls.is_some() || args.listen.ip().is_loopback(),
+        "found --listen {}, expected an address of this machine alone, such as 127.0.0.1:7410, or --certificate and --key: passwords do not go over a network in the clear",
+        args.listen
+    );
+    let graded = Graded::under(&args.rules)?;
+    // A mistyped address is told before anybody waits for a page.
+    drop(args.place.look()?);
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("the pages cannot be served on {}", args.listen))?;
+    let settings = settings(
+        &args.place,
+        &name(&args.name, "place")?,
+        tls.is_some(),
+        false,
+    );
+    first_admin(&settings, &mut |said| say(said))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;
+    let app = review::app(review::qc(Qc::new(settings, Arc::new(graded))));
+    review::serve(listener, app, tls.as_ref(), stop)?;
+    Ok(Outcome::Clean)
+}
+
+/// How rolls of a store are reviewed at a place.
+pub(super) fn settings(
+    place: &Place,
+    name: &Name,
+    is_encrypted: bool,
+    has_station: bool,
+) -> QcSettings {
+    QcSettings {
+        store: place.store.clone(),
+        classes: Class::ALL
+            .iter()
+            .map(|class| class.as_str().to_owned())
+            .collect(),
+        place: name.clone(),
+        key_file: ChainKey::beside(&place.store),
+        is_encrypted,
+        has_station,
+    }
+}
+
+/// Makes the first account of a store that has none, with a password that is told once.
+pub(super) fn first_admin(
+    settings: &QcSettings,
+    tell: &mut dyn FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut store = Store::open(&settings.store)?;
+    if !store.accounts()?.is_empty() {
+        return Ok(());
+    }
+    let password = new_secret()?;
+    let chain = Chain::new(settings.place.clone(), ChainKey::open(&settings.key_file)?);
+    let by = By {
+        chain: &chain,
+        account: &Name::new(FIRST)?,
+        role: Role::Admin,
+    };
+    let made = store.add_account(
+        &by,
+        &Name::new(ADMIN)?,
+        Role::Admin,
+        &hash_password(&password)?,
+    );
+    match made {
+        Ok(_) => tell(&format!(
+            "account: {ADMIN}, password {password} (told this once; change it with `selvedge account password {ADMIN}`)"
+        )),
+        // Another process has begun at the same moment, and has told it.
+        Err(_) if !store.accounts()?.is_empty() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

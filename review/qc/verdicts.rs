@@ -1,0 +1,216 @@
+//! Verdicts as they come in: from the form of a flaw's page, and from the review's script.
+//!
+//! A verdict is in the store before it is answered. Whoever gives it is asked for anew in the store: an
+//! account that was changed since its login may do no more than it may now.
+
+use std::str::FromStr;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Form, Json};
+use serde::{Deserialize, Serialize};
+use store::{By, Decision, FlawId, Name, NewVerdict, RunId, Store, Whose};
+
+use super::refusal::Refusal;
+use super::review::Told;
+use super::reviewed::reviewed;
+use super::{Asker, Id, Qc, Script};
+use crate::access::{Act, may};
+
+/// Flaws of one decision, at most.
+const MOST_FLAWS: usize = 1000;
+
+/// What a person has decided.
+enum Decided {
+    Verdict(NewVerdict),
+    TakenBack,
+}
+
+/// What was sent.
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    decision: String,
+    #[serde(default)]
+    class: Option<String>,
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    csrf: String,
+}
+
+impl Sent {
+    fn decided(&self, classes: &[String]) -> Result<Decided, Refusal> {
+        let decision = match self.decision.as_str() {
+            "confirmed" => Decision::Confirmed,
+            "rejected" => Decision::Rejected,
+            "undo" => return Ok(Decided::TakenBack),
+            "reclassified" => {
+                let class = self.class.as_deref().unwrap_or_default();
+                if !classes.iter().any(|known| known == class) {
+                    let expected = classes.join(", ");
+                    return Err(Refusal::Wrong(format!(
+                        "found a class that is not known, expected one of {expected}"
+                    )));
+                }
+                Decision::Reclassified(Name::new(class)?)
+            }
+            _ => {
+                return Err(Refusal::Wrong(
+                    "expected confirmed, rejected, reclassified or undo".to_owned(),
+                ));
+            }
+        };
+        let note = Some(self.note.trim()).filter(|note| !note.is_empty());
+        Ok(Decided::Verdict(NewVerdict {
+            decision,
+            note: note.map(str::to_owned),
+        }))
+    }
+}
+
+/// From the form of a flaw's page.
+pub(super) async fn by_form(
+    State(qc): State<Qc>,
+    asker: Asker,
+    Id(flaw): Id<FlawId>,
+    Form(sent): Form<Sent>,
+) -> Result<Response, Refusal> {
+    asker.must_have_sent(&sent.csrf)?;
+    let decided = sent.decided(&qc.settings().classes)?;
+    decide(&qc, &asker, None, vec![flaw], decided).await?;
+    Ok(Redirect::to(&format!("/flaws/{flaw}")).into_response())
+}
+
+/// What the review's script sends.
+#[derive(Deserialize)]
+pub(super) struct SentForMany {
+    flaws: Vec<String>,
+    #[serde(flatten)]
+    sent: Sent,
+}
+
+#[derive(Serialize)]
+struct Stored {
+    flaws: Vec<Told>,
+}
+
+/// From the review's script: one decision, for one flaw or a group.
+pub(super) async fn by_script(
+    State(qc): State<Qc>,
+    Script(asker): Script,
+    Id(run): Id<RunId>,
+    body: axum::body::Bytes,
+) -> Response {
+    match stored(&qc, &asker, run, &body).await {
+        Ok(flaws) => Json(Stored { flaws }).into_response(),
+        Err(refusal) => refusal.into_json(),
+    }
+}
+
+async fn stored(qc: &Qc, asker: &Asker, run: RunId, body: &[u8]) -> Result<Vec<Told>, Refusal> {
+    asker.script_must_have_sent()?;
+    let SentForMany { flaws, sent } = serde_json::from_slice(body)
+        .map_err(|error| Refusal::Wrong(format!("the decision cannot be read: {error}")))?;
+    if flaws.is_empty() || flaws.len() > MOST_FLAWS {
+        return Err(Refusal::Wrong(format!(
+            "found a decision for {} flaws, expected 1 to {MOST_FLAWS}",
+            flaws.len()
+        )));
+    }
+    let flaws = flaws.iter().map(|flaw| FlawId::from_str(flaw));
+    let flaws = flaws.collect::<Result<Vec<_>, _>>()?;
+    let decided = sent.decided(&qc.settings().classes)?;
+    decide(qc, asker, Some(run), flaws, decided).await
+}
+
+/// Writes what was decided and gives back what is now so.
+async fn decide(
+    qc: &Qc,
+    asker: &Asker,
+    run: Option<RunId>,
+    flaws: Vec<FlawId>,
+    decided: Decided,
+) -> Result<Vec<Told>, Refusal> {
+    let chain = qc.chain()?;
+    let account = Name::new(&asker.person.name)?;
+    qc.stores()
+        .write(move |store| {
+            let role = role_now(store, &account)?;
+            if !may(role, Act::Judge) {
+                return Err(Refusal::Forbidden);
+            }
+            let by = By {
+                chain: &chain,
+                account: &account,
+                role,
+            };
+            if let Some(run) = run {
+                // What was sent for one roll changes no other.
+                for flaw in &flaws {
+                    if store.judged_flaw(*flaw)?.0 != run {
+                        return Err(Refusal::NotFound);
+                    }
+                }
+            }
+            match decided {
+                Decided::Verdict(verdict) => {
+                    for (flaws, verdict) in told_apart(store, &flaws, verdict)? {
+                        store.give_verdicts(&by, &flaws, &verdict)?;
+                    }
+                }
+                Decided::TakenBack => {
+                    let whose = if may(role, Act::UndoOthers) {
+                        Whose::Anybody
+                    } else {
+                        Whose::Own
+                    };
+                    for flaw in &flaws {
+                        store.undo_verdict(&by, *flaw, whose)?;
+                    }
+                }
+            }
+            let now = flaws.into_iter().map(|flaw| {
+                let (_, judged) = store.judged_flaw(flaw)?;
+                Ok(Told::state_of(&reviewed(judged)))
+            });
+            now.collect()
+        })
+        .await
+}
+
+/// Who gives a flaw the class in which it was found confirms it.
+fn told_apart(
+    store: &Store,
+    flaws: &[FlawId],
+    verdict: NewVerdict,
+) -> Result<Vec<(Vec<FlawId>, NewVerdict)>, Refusal> {
+    let Some(class) = verdict.decision.class() else {
+        return Ok(vec![(flaws.to_vec(), verdict)]);
+    };
+    let (mut same, mut others) = (Vec::new(), Vec::new());
+    for flaw in flaws {
+        let (_, judged) = store.judged_flaw(*flaw)?;
+        if judged.flaw.class == class.as_str() {
+            same.push(*flaw);
+        } else {
+            others.push(*flaw);
+        }
+    }
+    let confirmed = NewVerdict {
+        decision: Decision::Confirmed,
+        note: verdict.note.clone(),
+    };
+    let both = [(same, confirmed), (others, verdict)];
+    Ok(both
+        .into_iter()
+        .filter(|(flaws, _)| !flaws.is_empty())
+        .collect())
+}
+
+/// What an account may do now.
+pub(super) fn role_now(store: &Store, account: &Name) -> Result<store::Role, Refusal> {
+    let account = store
+        .account(account)?
+        .filter(|account| !account.is_disabled);
+    account.map(|account| account.role).ok_or(Refusal::Unknown)
+}
