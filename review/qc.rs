@@ -9,6 +9,7 @@
 //! without scripts, but for the review by keyboard.
 
 mod alike;
+mod api;
 mod audit;
 mod flaw;
 mod login;
@@ -179,6 +180,7 @@ pub fn qc(qc: Qc) -> Router {
         .route("/roll.js", get(roll_script));
     first
         .merge(routes)
+        .merge(api::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(qc)
 }

@@ -75,14 +75,13 @@ impl Reviewed {
     }
 }
 
+/// Severities, the mildest first.
+pub(super) const MILDEST_FIRST: [&str; 4] = ["minor", "moderate", "major", "severe"];
+
 /// How bad a severity is; a word that is not known here counts as the gravest.
-fn weight(severity: &str) -> u8 {
-    match severity {
-        "minor" => 0,
-        "moderate" => 1,
-        "major" => 2,
-        _ => 3,
-    }
+fn weight(severity: &str) -> usize {
+    let known = MILDEST_FIRST.iter().position(|word| *word == severity);
+    known.unwrap_or(MILDEST_FIRST.len() - 1)
 }
 
 /// The gravest first, of those the highest score.

@@ -46,23 +46,23 @@ struct Row {
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Asked {
     #[serde(default)]
-    roll: String,
+    pub(super) roll: String,
     #[serde(default)]
-    article: String,
+    pub(super) article: String,
     #[serde(default)]
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
-    from: String,
+    pub(super) from: String,
     #[serde(default)]
-    to: String,
+    pub(super) to: String,
     #[serde(default)]
-    order: String,
+    pub(super) order: String,
     #[serde(default)]
-    after: String,
+    pub(super) after: String,
 }
 
 impl Asked {
-    fn filter(&self) -> Result<RollsFilter, Refusal> {
+    pub(super) fn filter(&self) -> Result<RollsFilter, Refusal> {
         let said = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let number_part = said(&self.roll);
         if number_part

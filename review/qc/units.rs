@@ -78,6 +78,11 @@ pub(super) fn moment(us: i64) -> String {
         .unwrap_or_else(|| "at an unknown time".to_owned())
 }
 
+/// The same for programs, by RFC 3339.
+pub(super) fn rfc3339(us: i64) -> String {
+    moment(us).replace(' ', "T") + "Z"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Form, Json};
 use serde::{Deserialize, Serialize};
 use store::{By, Decision, FlawId, Name, NewVerdict, RunId, Store, Whose};
+use utoipa::ToSchema;
 
 use super::refusal::Refusal;
 use super::review::Told;
@@ -21,20 +22,25 @@ use crate::access::{Act, may};
 const MOST_FLAWS: usize = 1000;
 
 /// What a person has decided.
-enum Decided {
+pub(super) enum Decided {
     Verdict(NewVerdict),
     TakenBack,
 }
 
 /// What was sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Sent {
+    /// `confirmed`, `rejected`, `reclassified` or `undo`.
     decision: String,
+    /// The class, where it is reclassified.
     #[serde(default)]
     class: Option<String>,
+    /// Why, in words.
     #[serde(default)]
     note: String,
+    /// The word of a form; programs leave it out.
     #[serde(default)]
+    #[schema(ignore)]
     csrf: String,
 }
 
@@ -81,9 +87,10 @@ pub(super) async fn by_form(
     Ok(Redirect::to(&format!("/flaws/{flaw}")).into_response())
 }
 
-/// What the review's script sends.
-#[derive(Deserialize)]
+/// A decision on one flaw or on many.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SentForMany {
+    /// Their ids, 1 to 1000.
     flaws: Vec<String>,
     #[serde(flatten)]
     sent: Sent,
@@ -107,23 +114,34 @@ pub(super) async fn by_script(
     }
 }
 
+impl SentForMany {
+    /// What a body says.
+    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(body)
+            .map_err(|error| Refusal::Wrong(format!("the decision cannot be read: {error}")))
+    }
+
+    /// The flaws, and what was decided on them.
+    pub(super) fn checked(&self, classes: &[String]) -> Result<(Vec<FlawId>, Decided), Refusal> {
+        let Self { flaws, sent } = self;
+        if flaws.is_empty() || flaws.len() > MOST_FLAWS {
+            return Err(Refusal::Wrong(format!(
+                "found a decision for {} flaws, expected 1 to {MOST_FLAWS}",
+                flaws.len()
+            )));
+        }
+        let flaws = flaws.iter().map(|flaw| FlawId::from_str(flaw));
+        Ok((flaws.collect::<Result<_, _>>()?, sent.decided(classes)?))
+    }
+}
+
 async fn stored(qc: &Qc, asker: &Asker, run: RunId, body: &[u8]) -> Result<Vec<Told>, Refusal> {
     asker.script_must_have_sent()?;
-    let SentForMany { flaws, sent } = serde_json::from_slice(body)
-        .map_err(|error| Refusal::Wrong(format!("the decision cannot be read: {error}")))?;
-    if flaws.is_empty() || flaws.len() > MOST_FLAWS {
-        return Err(Refusal::Wrong(format!(
-            "found a decision for {} flaws, expected 1 to {MOST_FLAWS}",
-            flaws.len()
-        )));
-    }
-    let flaws = flaws.iter().map(|flaw| FlawId::from_str(flaw));
-    let flaws = flaws.collect::<Result<Vec<_>, _>>()?;
-    let decided = sent.decided(&qc.settings().classes)?;
+    let (flaws, decided) = SentForMany::read(body)?.checked(&qc.settings().classes)?;
     decide(qc, asker, Some(run), flaws, decided).await
 }
 
-/// Writes what was decided and gives back what is now so.
+/// Writes what a person decided and gives back what is now so.
 async fn decide(
     qc: &Qc,
     asker: &Asker,
@@ -135,40 +153,12 @@ async fn decide(
     let account = Name::new(&asker.person.name)?;
     qc.stores()
         .write(move |store| {
-            let role = role_now(store, &account)?;
-            if !may(role, Act::Judge) {
-                return Err(Refusal::Forbidden);
-            }
             let by = By {
                 chain: &chain,
                 account: &account,
-                role,
+                role: role_now(store, &account)?,
             };
-            if let Some(run) = run {
-                // What was sent for one roll changes no other.
-                for flaw in &flaws {
-                    if store.judged_flaw(*flaw)?.0 != run {
-                        return Err(Refusal::NotFound);
-                    }
-                }
-            }
-            match decided {
-                Decided::Verdict(verdict) => {
-                    for (flaws, verdict) in told_apart(store, &flaws, verdict)? {
-                        store.give_verdicts(&by, &flaws, &verdict)?;
-                    }
-                }
-                Decided::TakenBack => {
-                    let whose = if may(role, Act::UndoOthers) {
-                        Whose::Anybody
-                    } else {
-                        Whose::Own
-                    };
-                    for flaw in &flaws {
-                        store.undo_verdict(&by, *flaw, whose)?;
-                    }
-                }
-            }
+            decided_by(store, &by, run, &flaws, decided)?;
             let now = flaws.into_iter().map(|flaw| {
                 let (_, judged) = store.judged_flaw(flaw)?;
                 Ok(Told::state_of(&reviewed(judged)))
@@ -176,6 +166,45 @@ async fn decide(
             now.collect()
         })
         .await
+}
+
+/// Writes what was decided on flaws, of `run` where one is named.
+pub(super) fn decided_by(
+    store: &mut Store,
+    by: &By<'_>,
+    run: Option<RunId>,
+    flaws: &[FlawId],
+    decided: Decided,
+) -> Result<(), Refusal> {
+    if !may(by.role, Act::Judge) {
+        return Err(Refusal::Forbidden);
+    }
+    if let Some(run) = run {
+        // What was sent for one roll changes no other.
+        for flaw in flaws {
+            if store.judged_flaw(*flaw)?.0 != run {
+                return Err(Refusal::NotFound);
+            }
+        }
+    }
+    match decided {
+        Decided::Verdict(verdict) => {
+            for (flaws, verdict) in told_apart(store, flaws, verdict)? {
+                store.give_verdicts(by, &flaws, &verdict)?;
+            }
+        }
+        Decided::TakenBack => {
+            let whose = if may(by.role, Act::UndoOthers) {
+                Whose::Anybody
+            } else {
+                Whose::Own
+            };
+            for flaw in flaws {
+                store.undo_verdict(by, *flaw, whose)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Who gives a flaw the class in which it was found confirms it.
