@@ -7,6 +7,10 @@
 //!       ──▶ resume     going on with a run that was cut off
 //!       ──▶ retention  what is forgotten by rule, and the mark that it leaves
 //!       ──▶ look       everything back, for people and for the review
+//!       ──▶ entries    what people did, appended only; chain: why nobody changes it unseen
+//!       ──▶ verdicts, accounts, signatures   what stands, each written together with its entry
+//!       ──▶ rolls, flaws, trends             pages of it, quick however much there is
+//!       ──▶ verify     whether all that is whole and agrees
 //! rows (the one place where rows become these types) ──▶ schema ──▶ database
 //! ```
 //!
@@ -15,26 +19,41 @@
 //! make a writer wait. A run whose process was killed stays [`RunState::Running`] with the time of
 //! its last write, and can be resumed. Lengths are `i64` micrometres, areas square micrometres, times microseconds
 //! since 1970 UTC. Class, severity and reason are text of the pipeline's; the store does not judge
-//! them. It imports no other crate of Selvedge and keeps no raw frames.
+//! them; nor does it judge who may do what. It imports no other crate of Selvedge and keeps no raw frames.
 
+mod accounts;
 mod append;
 mod articles;
+mod chain;
 mod coverage;
 mod database;
+mod entries;
+mod flaws;
 mod look;
 mod names;
 mod rect;
 mod resume;
 mod retention;
+mod rolls;
 mod rows;
 mod runs;
 mod schema;
+mod signatures;
+mod trends;
+mod verdicts;
+mod verify;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use accounts::{Account, Role, Token};
 pub use append::{Batch, Crop, CropPlace, EventSeverity, NewCandidate, NewCrop, NewEvent, NewFlaw};
 pub use articles::{Article, Model, NewModel};
+pub use chain::{Chain, ChainKey, EntryHash};
 pub use coverage::{CoverState, CoverageCell, CoverageTotals};
+pub use entries::{
+    BODY_MAX_BYTES, By, EntriesFilter, Entry, EntryKind, EntryPlace, EntryRef, NewEntry, Page,
+};
+pub use flaws::{FlawsFilter, FlawsOrder, JudgedFlaw, VerdictFilter};
 pub use look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 pub use names::{ArticleId, Digest, FlawId, NAME_MAX_CHARS, Name, RollId, RunId};
 pub use rect::Rect;
@@ -43,8 +62,13 @@ pub use retention::{
     Amount, FileBytes, Keep, KindPlan, Removed, RetentionKind, RetentionPlan, RetentionRules,
     is_removal,
 };
+pub use rolls::{FlawCounts, RollRow, RollsFilter, RollsOrder, RollsPlace};
 pub use runs::{ClothWidth, EndState, LengthKnown, NewRun, RollChoice, Run, RunEnd, RunState};
 pub use schema::SCHEMA_VERSION;
+pub use signatures::{NewSignature, Signature};
+pub use trends::{Trend, TrendBy};
+pub use verdicts::{Decision, NOTE_MAX_CHARS, NewVerdict, Undone, Verdict, Whose};
+pub use verify::{Break, ChainReport, Verified};
 
 use database::{Access, Database};
 use schema::Found;
@@ -312,6 +336,36 @@ pub enum StoreError {
     RunHeld {
         /// The run.
         run: RunId,
+    },
+    /// The name is another's.
+    #[error("{what} {name:?} is there already, expected a name that nobody has")]
+    Taken {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A chain of entries is not whole at its end; what is there stays as it is.
+    #[error(
+        "chain {chain:?} takes no more entries: found {found}, expected {expected}; look with `selvedge audit verify`, keep the store as it is, and go on under another chain's name"
+    )]
+    Chain {
+        /// Its name.
+        chain: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
+    },
+    /// The key of the chains or its head file cannot be used; what it holds is never told.
+    #[error("{path:?} cannot be used: found {found}, expected {expected}")]
+    Key {
+        /// The file.
+        path: String,
+        /// What stood in the way.
+        found: String,
+        /// What would do.
+        expected: &'static str,
     },
     /// The database failed in a way that has no name here.
     #[error("store {store:?} failed")]

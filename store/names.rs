@@ -84,7 +84,7 @@ impl FromStr for Name {
 
 /// Zero-width, line-separating and direction-changing characters: two names that look the same
 /// must be the same.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 

@@ -5,10 +5,13 @@
 //! [`StoreError::Corrupt`]; nothing is guessed.
 
 use crate::StoreError;
+use crate::accounts::{Account, Role, Token};
 use crate::append::{Crop, CropPlace, EventSeverity};
 use crate::articles::{Article, Model};
+use crate::chain::EntryHash;
 use crate::coverage::{CoverState, CoverageCell};
 use crate::database::Row;
+use crate::entries::Entry;
 use crate::look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 use crate::names::{ArticleId, Digest, FlawId, Name, RollId, RunId};
 use crate::rect::Rect;
@@ -177,15 +180,75 @@ pub(crate) fn event(row: &Row) -> Result<Event, StoreError> {
     })
 }
 
+pub(crate) const SELECT_ENTRY: &str = "SELECT entries.chain, entries.number, entries.at, \
+    entries.account, entries.role, entries.kind, entries.subject, entries.run, entries.body, \
+    entries.hash FROM entries";
+
+/// The first ten columns.
+pub(crate) fn entry(row: &Row) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        chain: text(row, 0)?,
+        number: row.int(1)?,
+        at_us: row.int(2)?,
+        account: text(row, 3)?,
+        role: text(row, 4)?,
+        kind: text(row, 5)?,
+        subject: text(row, 6)?,
+        run: row.optional(7, Row::uuid)?.map(RunId::from_uuid),
+        body_json: text(row, 8)?,
+        hash: entry_hash(row, 9)?,
+    })
+}
+
+pub(crate) fn entry_hash(row: &Row, column: usize) -> Result<EntryHash, StoreError> {
+    let bytes = row.blob(column)?.try_into();
+    bytes
+        .map(EntryHash)
+        .map_err(|_| row.unlike(column, "a hash of 32 bytes"))
+}
+
+pub(crate) const SELECT_ACCOUNT: &str = "SELECT accounts.name, accounts.role, accounts.password, \
+    accounts.disabled, accounts.made_at, accounts.revision FROM accounts";
+
+pub(crate) fn account(row: &Row) -> Result<Account, StoreError> {
+    Ok(Account {
+        name: name(row, 0)?,
+        role: role(row, 1)?,
+        password: text(row, 2)?,
+        is_disabled: row.int(3)? != 0,
+        made_at_us: row.int(4)?,
+        revision: row.int(5)?,
+    })
+}
+
+pub(crate) const SELECT_TOKEN: &str = "SELECT tokens.name, tokens.role, tokens.secret, \
+    tokens.made_at, tokens.revoked_at, tokens.revision FROM tokens";
+
+pub(crate) fn token(row: &Row) -> Result<Token, StoreError> {
+    Ok(Token {
+        name: name(row, 0)?,
+        role: role(row, 1)?,
+        secret: entry_hash(row, 2)?.0,
+        made_at_us: row.int(3)?,
+        revoked_at_us: row.optional(4, int)?,
+        revision: row.int(5)?,
+    })
+}
+
+fn role(row: &Row, column: usize) -> Result<Role, StoreError> {
+    let role = row.text(column)?.parse();
+    role.map_err(|_| row.unlike(column, "a role"))
+}
+
 pub(crate) fn int(row: &Row, column: usize) -> Result<i64, StoreError> {
     row.int(column)
 }
 
-fn text(row: &Row, column: usize) -> Result<String, StoreError> {
+pub(crate) fn text(row: &Row, column: usize) -> Result<String, StoreError> {
     row.text(column).map(str::to_owned)
 }
 
-fn name(row: &Row, column: usize) -> Result<Name, StoreError> {
+pub(crate) fn name(row: &Row, column: usize) -> Result<Name, StoreError> {
     Name::new(row.text(column)?).map_err(|_| row.unlike(column, "a name"))
 }
 
@@ -199,7 +262,7 @@ fn rect(row: &Row) -> Result<Rect, StoreError> {
     Rect::new(along, across).map_err(|_| row.unlike(1, "a rectangle with an area"))
 }
 
-fn run_state(row: &Row, column: usize) -> Result<RunState, StoreError> {
+pub(crate) fn run_state(row: &Row, column: usize) -> Result<RunState, StoreError> {
     match row.text(column)? {
         "running" => Ok(RunState::Running),
         "done" => Ok(RunState::Done),

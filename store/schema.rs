@@ -11,10 +11,11 @@ use crate::{StoreError, now_us};
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The nth entry (from 1) leads to version n.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_crops_left_out.sql"),
     include_str!("migrations/0003_roll_facts.sql"),
+    include_str!("migrations/0004_verdicts.sql"),
 ];
 
 /// The table that makes a database a store.

@@ -22,12 +22,15 @@
 mod lock_file;
 mod postgres;
 mod sqlite;
+mod statement;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::{FileBytes, RunId, StoreError};
+
+pub(crate) use statement::{Conditions, insert, placeholders};
 
 /// How long a statement waits for another process's transaction before [`StoreError::Busy`].
 pub(crate) const BUSY_WAIT_MILLIS: u32 = 5_000;
