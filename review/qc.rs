@@ -8,6 +8,7 @@
 //! that no other site knows, and is a row of the audit log. Pages are made whole on the server and work
 //! without scripts, but for the review by keyboard.
 
+mod accounts;
 mod alike;
 mod api;
 mod audit;
@@ -173,6 +174,8 @@ pub fn qc(qc: Qc) -> Router {
         .route("/flaws/{flaw}", get(flaw::page))
         .route("/flaws/{flaw}/crop.png", get(flaw::crop))
         .route("/flaws/{flaw}/verdict", post(verdicts::by_form))
+        .route("/accounts", get(accounts::page).post(accounts::change))
+        .route("/accounts/password", post(accounts::own_password))
         .route("/trends", get(trends::page))
         .route("/audit", get(audit::page))
         .route("/qc.css", get(style))

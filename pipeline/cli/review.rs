@@ -11,8 +11,8 @@ use review::access::{hash_password, new_secret};
 use review::{Assessor, Qc, QcSettings, RollGrade, Tls};
 use store::{By, Chain, ChainKey, Digest, Name, Role, RunId, Store};
 
-use super::{Outcome, Place, name, say};
 use super::teach::limits;
+use super::{Outcome, Place, name, say};
 use crate::classes::Class;
 use crate::config::USUAL_RULES;
 use crate::grading::{Grade, Rate, Rules, grade};
@@ -64,7 +64,12 @@ impl Assessor for Graded {
         let graded = self.0.iter().map(|rules| {
             let digest = Digest::new(&rules.digest)?;
             let signed = store.signature(run, &digest)?;
-            Ok(shown(rules, &grade(&inspected, rules), digest, signed.is_some()))
+            Ok(shown(
+                rules,
+                &grade(&inspected, rules),
+                digest,
+                signed.is_some(),
+            ))
         });
         graded.collect::<anyhow::Result<_>>().map_err(told)
     }

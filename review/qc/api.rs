@@ -58,7 +58,10 @@ impl utoipa::Modify for Secured {
 /// The routes.
 pub(super) fn routes() -> Router<Qc> {
     Router::new()
-        .route("/api/v1/openapi.json", get(async || Json(Description::openapi())))
+        .route(
+            "/api/v1/openapi.json",
+            get(async || Json(Description::openapi())),
+        )
         .route("/api/v1/rolls", get(rolls))
         .route("/api/v1/runs/{run}", get(run))
         .route("/api/v1/runs/{run}/coverage", get(coverage))
@@ -367,8 +370,8 @@ async fn flaws(
     let found = async {
         let verdict = match asked.verdict.as_deref() {
             None => None,
-            Some("none") => Some(VerdictFilter::None),
-            Some("any") => Some(VerdictFilter::Any),
+            Some("none") => Some(VerdictFilter::Missing),
+            Some("any") => Some(VerdictFilter::Given),
             Some("confirmed") => Some(VerdictFilter::Confirmed),
             Some("rejected") => Some(VerdictFilter::Rejected),
             Some("reclassified") => Some(VerdictFilter::Reclassified),
@@ -460,16 +463,19 @@ async fn flaw(State(qc): State<Qc>, _program: Program, Id(flaw): Id<FlawId>) -> 
         .stores()
         .look(move |store| {
             let (run, judged) = store.judged_flaw(flaw)?;
-            let verdicts = store.verdicts(flaw)?.into_iter().map(|verdict| VerdictTold {
-                decision: verdict.decision.as_str(),
-                class: verdict.decision.class().map(ToString::to_string),
-                note: verdict.note,
-                account: verdict.account,
-                role: verdict.role,
-                at: rfc3339(verdict.at_us),
-                is_standing: verdict.is_standing,
-                taken_back_by: verdict.undone.map(|undone| undone.account),
-            });
+            let verdicts = store
+                .verdicts(flaw)?
+                .into_iter()
+                .map(|verdict| VerdictTold {
+                    decision: verdict.decision.as_str(),
+                    class: verdict.decision.class().map(ToString::to_string),
+                    note: verdict.note,
+                    account: verdict.account,
+                    role: verdict.role,
+                    at: rfc3339(verdict.at_us),
+                    is_standing: verdict.is_standing,
+                    taken_back_by: verdict.undone.map(|undone| undone.account),
+                });
             Ok(WholeFlaw {
                 run: run.to_string(),
                 flaw: FlawTold::of(&judged),

@@ -667,3 +667,161 @@ fn keeps_to(schema: &serde_json::Value, value: &serde_json::Value, at: &str) {
         }
     }
 }
+
+#[tokio::test]
+async fn an_administrator_makes_and_changes_accounts_and_nobody_else_does() {
+    let mill = Mill::new();
+    let (supervisor, csrf) = mill.log_in("supervisor").await;
+    let add = |csrf: &str| {
+        let password = in_query(PASSWORD);
+        format!("csrf={csrf}&act=add&name=ayla&role=reviewer&password={password}")
+    };
+    let (status, _) = mill.post_form("/accounts", &supervisor, &add(&csrf)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (admin, csrf) = mill.log_in("admin").await;
+    for wrong in [
+        format!(
+            "csrf={csrf}&act=add&name=bert&role=king&password={}",
+            in_query(PASSWORD)
+        ),
+        format!("csrf={csrf}&act=add&name=bert&role=viewer&password=short"),
+        format!("csrf={csrf}&act=disable&name=admin"),
+        format!("csrf={csrf}&act=delete&name=viewer"),
+    ] {
+        let (status, text) = mill.post_form("/accounts", &admin, &wrong).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {text}");
+    }
+    let (status, text) = mill.post_form("/accounts", &admin, &add(&csrf)).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{text}");
+    let (ayla, own) = mill.log_in("ayla").await;
+    let other = in_query("another good password");
+    let change = format!("csrf={own}&before={}&password={other}", in_query(PASSWORD));
+    let wrong = change.replace("before=", "before=x");
+    let (status, _) = mill.post_form("/accounts/password", &ayla, &wrong).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (status, text) = mill.post_form("/accounts/password", &ayla, &change).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let (status, _) = mill
+        .post_form("/login", "", &format!("name=ayla&password={other}"))
+        .await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let disable = format!("csrf={csrf}&act=disable&name=ayla");
+    let (status, _) = mill.post_form("/accounts", &admin, &disable).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let (status, _) = mill.get("/rolls", &ayla).await;
+    assert_eq!(
+        status,
+        StatusCode::SEE_OTHER,
+        "who is disabled is logged out"
+    );
+    let (_, log) = mill.get("/audit?kind=account&subject=ayla", &admin).await;
+    assert!(
+        !log.contains("argon2"),
+        "no log holds a password, nor its hash: {log}"
+    );
+    assert!(log.matches("<td>account</td>").count() >= 3, "{log}");
+}
+
+#[tokio::test]
+async fn programs_are_answered_as_the_description_says_and_only_with_a_token() {
+    let mill = Mill::new();
+    let chain = mill.qc.chain().unwrap();
+    let admin = named("admin");
+    let by = By {
+        chain: &chain,
+        account: &admin,
+        role: Role::Admin,
+    };
+    let secret = "a-secret-of-a-program";
+    let digest = crate::access::secret_sha256(secret);
+    let mut store = mill.store();
+    store
+        .add_token(&by, &named("erp"), Role::Viewer, &digest)
+        .unwrap();
+    let judge = "a-secret-of-a-judge";
+    let digest = crate::access::secret_sha256(judge);
+    store
+        .add_token(&by, &named("judge"), Role::Reviewer, &digest)
+        .unwrap();
+    let (status, text) = mill.get("/api/v1/openapi.json", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let described: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let flaw = store.flaws(mill.run).unwrap()[0].id.to_string();
+    let paths = described["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 8, "{paths:?}");
+    for (path, methods) in paths {
+        let asked = path
+            .replace("{run}", &mill.run.to_string())
+            .replace("{flaw}", &flaw);
+        for token in ["", "Bearer wrong", "Bearer "] {
+            let request = if methods.get("get").is_some() {
+                Request::get(&asked)
+            } else {
+                Request::post(&asked)
+            };
+            let request = request.header(header::AUTHORIZATION, token);
+            let (status, _, _) = mill.ask(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{asked}");
+        }
+        let Some(get) = methods.get("get") else {
+            continue;
+        };
+        let request =
+            Request::get(&asked).header(header::AUTHORIZATION, format!("Bearer {secret}"));
+        let (status, headers, text) = mill.ask(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{asked}: {text}");
+        let content = &get["responses"]["200"]["content"];
+        let kind = headers[header::CONTENT_TYPE].to_str().unwrap();
+        let schema = &content[kind]["schema"];
+        assert!(
+            !schema.is_null(),
+            "{asked} answers {kind}, described as {content}"
+        );
+        if kind == "application/json" {
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            keeps_to(&resolved(&described, schema), &value, &asked);
+        }
+    }
+    let decide = |secret: &str| {
+        let body = format!(r#"{{"flaws": ["{flaw}"], "decision": "confirmed"}}"#);
+        let request = Request::post("/api/v1/verdicts");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {secret}"));
+        request.body(Body::from(body)).unwrap()
+    };
+    let (status, _, _) = mill.ask(decide(secret)).await;
+    assert_eq!(
+        status,
+        StatusCode::FORBIDDEN,
+        "a viewer's token decides nothing"
+    );
+    let (status, _, text) = mill.ask(decide(judge)).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    assert_eq!(
+        store.verdicts(flaw.parse().unwrap()).unwrap()[0].account,
+        "token judge"
+    );
+    store.revoke_token(&by, &named("judge")).unwrap();
+    let (status, _, _) = mill.ask(decide(judge)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+/// A schema of the description with what it refers to in its place.
+fn resolved(described: &serde_json::Value, schema: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match schema {
+        Value::Object(object) => {
+            if let Some(at) = object.get("$ref").and_then(Value::as_str) {
+                let found = described.pointer(at.trim_start_matches('#'));
+                return resolved(
+                    described,
+                    found.unwrap_or_else(|| panic!("{at} is not there")),
+                );
+            }
+            let each = object.iter();
+            each.map(|(name, each)| (name.clone(), resolved(described, each)))
+                .collect()
+        }
+        Value::Array(all) => all.iter().map(|each| resolved(described, each)).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Accounts: who may do what. An administrator makes and changes them, everybody their own password.
+//!
+//! Nothing is ever deleted: an account that was disabled stays in the log with what it did. Who is
+//! changed is logged out at once.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use store::{Account, By, Name, Role, Store};
+
+use super::refusal::Refusal;
+use super::units::moment;
+use super::verdicts::role_now;
+use super::{Asker, Frame, Qc, html};
+use crate::access::{Act, hash_password, may, verify_password};
+
+#[derive(Template)]
+#[template(path = "accounts.html")]
+struct Page {
+    frame: Frame,
+    may_manage: bool,
+    accounts: Vec<Row>,
+    roles: Vec<&'static str>,
+    told: Option<String>,
+}
+
+struct Row {
+    name: String,
+    role: &'static str,
+    is_disabled: bool,
+    made: String,
+}
+
+impl Row {
+    fn of(account: &Account) -> Self {
+        Self {
+            name: account.name.to_string(),
+            role: account.role.as_str(),
+            is_disabled: account.is_disabled,
+            made: moment(account.made_at_us),
+        }
+    }
+}
+
+/// The page: one's own password, and for administrators everybody's account.
+pub(super) async fn page(State(qc): State<Qc>, asker: Asker) -> Result<impl IntoResponse, Refusal> {
+    shown(&qc, &asker, None).await
+}
+
+async fn shown(qc: &Qc, asker: &Asker, told: Option<String>) -> Result<Html<String>, Refusal> {
+    let may_manage = may(asker.person.role, Act::ManageAccounts);
+    let accounts = if may_manage {
+        qc.stores().look(|store| Ok(store.accounts()?)).await?
+    } else {
+        Vec::new()
+    };
+    html(&Page {
+        frame: asker.frame(qc),
+        may_manage,
+        accounts: accounts.iter().map(Row::of).collect(),
+        roles: Role::ALL.iter().map(|role| role.as_str()).collect(),
+        told,
+    })
+}
+
+/// What an administrator sends.
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    csrf: String,
+    act: String,
+    name: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// Makes or changes an account.
+pub(super) async fn change(
+    State(qc): State<Qc>,
+    asker: Asker,
+    Form(sent): Form<Sent>,
+) -> Result<Response, Refusal> {
+    asker.must_have_sent(&sent.csrf)?;
+    let changed = Name::new(&sent.name)?;
+    let own = changed.as_str() == asker.person.name;
+    if own && matches!(sent.act.as_str(), "disable" | "role") {
+        return Err(Refusal::Wrong(
+            "nobody takes their own rights away: another administrator can".to_owned(),
+        ));
+    }
+    let name = changed.clone();
+    written(&qc, &asker, Act::ManageAccounts, move |store, by| {
+        match sent.act.as_str() {
+            "add" => {
+                let hash = hashed(&sent.password)?;
+                store.add_account(by, &name, sent.role.parse()?, &hash)?;
+            }
+            "role" => {
+                store.set_account_role(by, &name, sent.role.parse()?)?;
+            }
+            "password" => {
+                store.set_account_password(by, &name, &hashed(&sent.password)?)?;
+            }
+            "disable" => {
+                store.set_account_disabled(by, &name, true)?;
+            }
+            "enable" => {
+                store.set_account_disabled(by, &name, false)?;
+            }
+            _ => {
+                return Err(Refusal::Wrong(
+                    "expected add, role, password, disable or enable".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    if !own {
+        qc.sessions().end_all_of(changed.as_str());
+    }
+    Ok(Redirect::to("/accounts").into_response())
+}
+
+/// What somebody sends for themselves.
+#[derive(Deserialize)]
+pub(super) struct OwnPassword {
+    csrf: String,
+    before: String,
+    password: String,
+}
+
+/// Changes one's own password.
+pub(super) async fn own_password(
+    State(qc): State<Qc>,
+    asker: Asker,
+    Form(sent): Form<OwnPassword>,
+) -> Result<Response, Refusal> {
+    asker.must_have_sent(&sent.csrf)?;
+    let account = Name::new(&asker.person.name)?;
+    let name = account.as_str().to_owned();
+    if let Some(wait) = qc.sessions().must_wait(&name, None) {
+        let said = format!(
+            "too many failures: try again in {} s",
+            wait.as_secs().max(1)
+        );
+        return Err(Refusal::Wrong(said));
+    }
+    let is_right = written(&qc, &asker, Act::Look, move |store, by| {
+        let now = store.account(&account)?.ok_or(Refusal::Unknown)?;
+        if !verify_password(Some(&now.password), &sent.before) {
+            return Ok(false);
+        }
+        store.set_account_password(by, &account, &hashed(&sent.password)?)?;
+        Ok(true)
+    })
+    .await?;
+    if !is_right {
+        qc.sessions().has_failed(&name, None);
+        return Err(Refusal::Wrong("the password until now is wrong".to_owned()));
+    }
+    let told = "the password is changed".to_owned();
+    Ok(shown(&qc, &asker, Some(told)).await?.into_response())
+}
+
+/// Does something in the store as who asks, if they may do it now.
+async fn written<T: Send + 'static>(
+    qc: &Qc,
+    asker: &Asker,
+    act: Act,
+    work: impl FnOnce(&mut Store, &By<'_>) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let account = Name::new(&asker.person.name)?;
+    let chain = qc.chain()?;
+    qc.stores()
+        .write(move |store| {
+            let role = role_now(store, &account)?;
+            if !may(role, act) {
+                return Err(Refusal::Forbidden);
+            }
+            let by = By {
+                chain: &chain,
+                account: &account,
+                role,
+            };
+            work(store, &by)
+        })
+        .await
+}
+
+fn hashed(password: &str) -> Result<String, Refusal> {
+    hash_password(password).map_err(|error| Refusal::Wrong(error.to_string()))
+}
