@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use calibration::mm_from_um;
 use models::{Limits, Passport};
 use store::{
-    CoverState, CoverageCell, CoverageTotals, CropPlace, Event, Flaw, FlawId, Name, Rect, Run,
-    RunId, RunState, Store, is_removal,
+    CoverState, CoverageCell, CoverageTotals, CropPlace, Decision, Event, Flaw, FlawId,
+    FlawsFilter, FlawsOrder, Name, Rect, Run, RunId, RunState, Store, VerdictFilter, is_removal,
 };
 
 use crate::classes::{Class, Severity};
@@ -23,6 +23,8 @@ pub use self::report::{
     ClothWidthReport, EventReport, FlawReport, GapReport, RemovedReport, RepeatReport, RollReport,
 };
 
+/// Flaws that are read at once.
+const AT_ONCE: u32 = 1000;
 /// How far the cloth's edge may wander within one gap that is told as one row.
 const WANDERS_UM: i64 = 5000;
 
@@ -34,6 +36,8 @@ pub struct RollView {
     pub coverage: Vec<CoverageCell>,
     /// Its flaws, in cloth order.
     pub flaws: Vec<Flaw>,
+    /// What people decided on them, where anybody has.
+    pub decisions: BTreeMap<FlawId, Decision>,
     /// What happened, in order.
     pub events: Vec<Event>,
     /// Flaws whose pictures were left out because the disk was nearly full, or have been removed by rule:
@@ -75,6 +79,7 @@ impl RollView {
             run: about,
             coverage: store.coverage(run)?,
             flaws: store.flaws(run)?,
+            decisions: decisions_of(store, run)?,
             events: store.events(run)?,
             crops_not_there: store.crops_not_there(run)?.into_iter().collect(),
         })
@@ -131,7 +136,7 @@ impl RollView {
         repeats.found()
     }
 
-    /// What grading needs of it. A word for a severity that is not known here counts as the gravest.
+    /// What grading needs of it: flaws that a person rejected are none, and those of another class are of that. A word for a severity that is not known here counts as the gravest.
     ///
     /// # Errors
     /// When nothing of it was inspected, or no roll is as long.
@@ -142,9 +147,16 @@ impl RollView {
             let found = known.find(|severity| severity.as_str() == word);
             found.unwrap_or(Severity::Severe)
         };
-        let flaws = self.flaws.iter().map(|flaw| GradedFlaw {
+        let is_rejected = |flaw: &&Flaw| self.decisions.get(&flaw.id) == Some(&Decision::Rejected);
+        let class = |flaw: &Flaw| {
+            let given = self.decisions.get(&flaw.id).and_then(Decision::class);
+            let word = given.map_or(flaw.class.as_str(), Name::as_str);
+            Class::from_word(word).unwrap_or(Class::Unknown)
+        };
+        let counted = self.flaws.iter().filter(|flaw| !is_rejected(flaw));
+        let flaws = counted.map(|flaw| GradedFlaw {
             rect: flaw.rect,
-            class: Class::from_word(&flaw.class).unwrap_or(Class::Unknown),
+            class: class(flaw),
             severity: severity(&flaw.severity),
             id: flaw.id.to_string(),
         });
@@ -385,6 +397,24 @@ impl RepeatReport {
             along_mm: repeat.along.map(mm_from_um),
             count: repeat.count,
             class: repeat.class.clone(),
+        }
+    }
+}
+
+/// What people decided on the flaws of a run and did not take back.
+fn decisions_of(store: &Store, run: RunId) -> anyhow::Result<BTreeMap<FlawId, Decision>> {
+    let given = FlawsFilter {
+        verdict: Some(VerdictFilter::Given),
+        ..FlawsFilter::default()
+    };
+    let (mut decisions, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = store.flaws_page(run, &given, &FlawsOrder::Along, after, AT_ONCE)?;
+        let decided = page.rows.into_iter();
+        decisions.extend(decided.filter_map(|judged| Some((judged.flaw.id, judged.decision?))));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(decisions),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is bounded in everything that comes from outside: connections at once, how long one may take
 //! to say what it wants, how long one may idle. A flood is refused at the door and takes neither files nor
-//! memory from a line in the same process.
+//! memory from a line in the same process, nor its processor: threads that serve pages come after all others.
 
 use std::future::{Ready, ready};
 use std::net::{SocketAddr, TcpListener};
@@ -43,8 +43,10 @@ pub fn serve(
     tls: Option<&Tls>,
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
+    give_way();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(N_ASKING)
+        .on_thread_start(give_way)
         .thread_name("page asks store")
         .enable_all()
         .build()?;
@@ -83,6 +85,17 @@ pub fn serve(
             }
         }
     })
+}
+
+/// How far pages stand behind a line in the same process when both want a processor.
+const NICENESS: i32 = 10;
+
+/// Lets everybody else have the processor first, on this thread alone.
+fn give_way() {
+    // On Linux this is of the thread that asks, not of its process.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%error, "pages cannot stand behind the line: they share the processor alike");
+    }
 }
 
 async fn config(Tls { certificate, key }: &Tls) -> std::io::Result<RustlsConfig> {

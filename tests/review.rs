@@ -254,8 +254,35 @@ fn sixty_decisions_by_keyboard_take_less_than_a_minute_and_every_one_is_stored()
         .iter()
         .filter(|verdict| verdict.note.as_deref() == Some("seen at the table"));
     assert_eq!(noted.count(), 1);
+    // The grade heeds them, and a person signs what is withheld for the gap.
+    browser.open(&format!("{}/runs/{run}", reviewing.page));
+    browser.until("document.querySelector('.grades').innerText.includes('four-point')");
+    let told = |browser: &mut Browser| {
+        let told = browser.says("document.querySelector('.grades tbody').innerText");
+        told.as_str().unwrap().to_owned()
+    };
+    let graded = mill.run(&["grade", "R-2041", "--rules", "four-point", "--json"]);
+    let graded: serde_json::Value = serde_json::from_str(&graded.out).unwrap();
+    let points = graded["grades"][0]["points"].to_string();
+    let told = told(&mut browser);
+    assert!(told.contains(&points), "{points} points: {told}");
+    let ids: Vec<&str> = (graded["grades"][0]["flaws"].as_array().unwrap().iter())
+        .map(|flaw| flaw["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), flaws.len() - n_rejected, "rejected flaws are not graded");
+    keep(&mut browser, "graded.png");
+    browser.says("[...document.links].find(a => a.textContent === 'report').click()");
+    browser.until("document.body.innerText.includes('How it was inspected')");
+    browser.until("[...document.images].every(image => image.complete && image.naturalWidth > 0)");
+    keep(&mut browser, "report.png");
     let verified = mill.run(&["audit", "verify"]);
     assert_eq!(verified.code, 0, "{verified:?}");
+    for (form, said) in [("--html", "How it was inspected"), ("--json", "audit_head"), ("--csv", "kind,id,what")] {
+        let told = mill.run(&["report", "R-2041", form, "report"]);
+        assert_eq!(told.code, 0, "{told:?}");
+        let written = std::fs::read_to_string(mill.path().join("report")).unwrap();
+        assert!(written.contains(said), "{form}");
+    }
 }
 
 #[test]

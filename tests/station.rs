@@ -1,8 +1,9 @@
 //! A station that stands: rolls one after the other, orders, cameras that fail, the page.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -105,6 +106,23 @@ impl Stood {
         .unwrap()
     }
 
+    /// Logs in with the password that the station told when it first began, and gives back the cookie.
+    fn log_in(&mut self) -> String {
+        let lines = BufReader::new(self.station.stdout.take().unwrap()).lines();
+        let password = lines.map(Result::unwrap).find_map(|line| {
+            let (_, told) = line.split_once("password ")?;
+            told.split(' ').next().map(str::to_owned)
+        });
+        let form = format!("name=admin&password={}", password.unwrap());
+        let n = form.len();
+        let mut stream = TcpStream::connect(self.page).unwrap();
+        write!(stream, "POST /login HTTP/1.1\r\nHost: station\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {n}\r\n\r\n{form}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        cookie.unwrap().split(';').next().unwrap().to_owned()
+    }
+
     fn scan(&mut self, line: &str) {
         let input = self.station.stdin.as_mut().unwrap();
         writeln!(input, "{line}").unwrap();
@@ -181,6 +199,56 @@ fn rolls_follow_each_other_and_each_is_accounted_for() {
     let (code, took) = stood.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_page_that_is_stalled_and_flooded_costs_the_roll_nothing() {
+    const N_STALLED: usize = 150;
+    const N_FLOODING: usize = 8;
+    let Some(mut stood) = Stood::up_with("loom_flaws_per_mpx = 4.0\n", "", &[]) else {
+        return;
+    };
+    let cookie = stood.log_in();
+    stood.scan("R-1");
+    stood.until("R-1 is seen", || stood.n_frames() >= 4);
+    let run = stood.roll("R-1")["run"].as_str().unwrap().to_owned();
+    let stalled: Vec<TcpStream> = (0..N_STALLED)
+        .map(|_| {
+            let mut stream = TcpStream::connect(stood.page).unwrap();
+            stream
+                .write_all(b"POST /login HTTP/1.1\r\nContent-Length: 9000\r\n")
+                .unwrap();
+            stream
+        })
+        .collect();
+    let (is_over, n_answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..N_FLOODING {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    for path in ["/rolls", "/trends", "/audit", &format!("/runs/{run}")] {
+                        let asked = stood.ask(&format!("GET {path} HTTP/1.1\r\nHost: station\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"));
+                        if asked.is_some_and(|(status, _)| status == 200) {
+                            n_answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+        let before = stood.n_frames();
+        stood.until("the roll goes on", || stood.n_frames() >= before + 30);
+        is_over.store(true, Ordering::Relaxed);
+    });
+    drop(stalled);
+    assert!(n_answered.into_inner() > 20, "it was a flood");
+    stood.scan("END");
+    stood.until("R-1 is done", || stood.n_rolls() == 1);
+    let roll = stood.roll("R-1");
+    let (sum, whole) = accounted(&roll);
+    assert!((sum - whole).abs() < 1e-3 * whole, "{sum} of {whole}");
+    assert_eq!(roll["gaps"], serde_json::json!([]), "nothing was dropped");
+    let n_flaws = roll["flaws"].as_array().unwrap().len() as u64;
+    assert!(n_flaws > 0 && stood.live()["n_flaws"].as_u64() == Some(n_flaws));
 }
 
 #[test]

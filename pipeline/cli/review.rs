@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use review::access::{hash_password, new_secret};
+use review::access::{Secret, hash_password};
 use review::{Assessor, Qc, QcSettings, RollGrade, Tls};
 use store::{By, Chain, ChainKey, Digest, Name, Role, RunId, Store};
 
@@ -165,7 +165,8 @@ pub(super) fn first_admin(
     if !store.accounts()?.is_empty() {
         return Ok(());
     }
-    let password = new_secret()?;
+    let secret = Secret::fresh()?;
+    let password = secret.reveal();
     let chain = Chain::new(settings.place.clone(), ChainKey::open(&settings.key_file)?);
     let by = By {
         chain: &chain,
@@ -176,7 +177,7 @@ pub(super) fn first_admin(
         &by,
         &Name::new(ADMIN)?,
         Role::Admin,
-        &hash_password(&password)?,
+        &hash_password(password)?,
     );
     match made {
         Ok(_) => tell(&format!(

@@ -136,8 +136,6 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
     if let Some(listener) = listener {
         let certificate = station.standing.certificate.clone();
         let tls = certificate.map(|(certificate, key)| Tls { certificate, key });
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;
         let place_name = station.name.as_deref().unwrap_or("station");
         let qc_settings = review_settings(
             &args.place,
@@ -146,6 +144,8 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
             true,
         );
         first_admin(&qc_settings, &mut |said| say(said))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;
         let graded = Graded::under(&station.standing.rules)?;
         let shown = |watched: &Arc<Watched>| Shown {
             watched: Arc::clone(watched),
