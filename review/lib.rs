@@ -9,6 +9,8 @@
 //! an alarm) need the station's token; whoever has none can look. No asset comes from another host. This crate knows no
 //! model and makes no thread; [`serve`] runs on the caller's.
 
+pub mod access;
+
 mod metrics;
 mod page;
 mod ribbon;

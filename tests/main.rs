@@ -24,6 +24,8 @@ mod commands;
 
 mod teaching;
 
+mod audit;
+
 mod calibrate;
 
 mod bad;
