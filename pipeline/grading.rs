@@ -13,7 +13,8 @@
 //!
 //! What was not looked at has no points. A roll with gaps, or one whose run did not come to its end, is
 //! therefore never first quality by itself: its grade says [`Grade::withheld`], and only a person's signed
-//! decision may stand above that. There is no such decision here, and no verdict of a person is heeded yet.
+//! decision stands above that ([`Grade::signed`], which the caller finds in the store). No verdict of a person on
+//! a flaw is heeded yet.
 
 mod length;
 mod raw;
@@ -102,6 +103,8 @@ pub struct Grade {
     pub is_first_by_points: bool,
     /// Why first quality, which the points would give, is not given.
     pub withheld: Option<String>,
+    /// The person's signature that gives it all the same, in words; [`grade`] knows of none.
+    pub signed: Option<String>,
     /// What led to the quality, a sentence each.
     pub why: Vec<String>,
     /// The metres (or yards) with the most points, the worst first; none without points.
@@ -224,6 +227,7 @@ pub fn grade(roll: &InspectedRoll, rules: &Rules) -> Grade {
         by_points: if is_rejected { REJECTED } else { name }.to_owned(),
         is_first_by_points,
         withheld: roll.missing.withholds().filter(|_| is_first_by_points),
+        signed: None,
         why,
         worst,
         flaws,
@@ -304,12 +308,16 @@ impl Missing {
 impl Grade {
     /// The roll's quality; `None` while first quality is withheld.
     pub fn quality(&self) -> Option<&str> {
-        (self.withheld.is_none()).then_some(self.by_points.as_str())
+        self.is_given().then_some(self.by_points.as_str())
     }
 
-    /// Whether it is first quality, and nothing withholds that.
+    /// Whether it is first quality, and nothing withholds that or a person signed for it.
     pub fn is_first(&self) -> bool {
-        self.is_first_by_points && self.withheld.is_none()
+        self.is_first_by_points && self.is_given()
+    }
+
+    fn is_given(&self) -> bool {
+        self.withheld.is_none() || self.signed.is_some()
     }
 
     /// Its points, counted in one way.

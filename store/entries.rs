@@ -236,6 +236,11 @@ pub(crate) fn page_length(asked: u32) -> i64 {
     i64::from(asked.clamp(1, PAGE_MOST))
 }
 
+/// Whether no row can have this text: a server refuses it, and SQLite ends it at a zero.
+pub(crate) fn is_nobody_s(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
 /// Which entries; what is left out is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntriesFilter {

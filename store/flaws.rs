@@ -4,7 +4,7 @@
 //! next. In cloth order a page is read off an index; the worst first, the flaws of the one run are sorted.
 
 use crate::database::{Conditions, Row};
-use crate::entries::{Page, page_length};
+use crate::entries::{Page, is_nobody_s, page_length};
 use crate::look::Flaw;
 use crate::names::{FlawId, RunId};
 use crate::verdicts::{Decision, decision};
@@ -97,6 +97,16 @@ impl Store {
         n_most: u32,
     ) -> Result<Page<JudgedFlaw, FlawId>, StoreError> {
         let n_most = page_length(n_most);
+        if [&filter.class, &filter.severity]
+            .into_iter()
+            .flatten()
+            .any(|word| is_nobody_s(word))
+        {
+            return Ok(Page {
+                rows: Vec::new(),
+                next: None,
+            });
+        }
         let behind = after.map(|flaw| self.judged_flaw(flaw)).transpose()?;
         let behind = behind.as_ref().map(|(_, judged)| &judged.flaw);
         let mut such = Conditions::new(SELECT_JUDGED);
@@ -139,7 +149,7 @@ impl Store {
                     rank.push_str(&format!(" WHEN {bound} THEN {nth}"));
                 }
                 rank = match mildest_first.len() {
-                    0 => "0".to_owned(),
+                    0 => "CAST(0 AS BIGINT)".to_owned(),
                     n => format!("{rank} ELSE {n} END"),
                 };
                 if let Some(flaw) = behind {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::database::{Conditions, Row, Value, placeholders};
-use crate::entries::{Page, page_length};
+use crate::entries::{Page, is_nobody_s, page_length};
 use crate::names::{Name, RollId, RunId};
 use crate::runs::{RunState, known_run};
 use crate::{Store, StoreError, rows};
@@ -178,6 +178,12 @@ impl Store {
         n_most: u32,
     ) -> Result<Page<RollRow, RollsPlace>, StoreError> {
         let n_most = page_length(n_most) as usize;
+        if filter.number_part.as_deref().is_some_and(is_nobody_s) {
+            return Ok(Page {
+                rows: Vec::new(),
+                next: None,
+            });
+        }
         let after = match after {
             None => None,
             Some(place) => {

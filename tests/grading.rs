@@ -2,6 +2,7 @@
 
 use camera::{FlawKind, LoomSettings};
 use serde_json::Value;
+use store::{By, Chain, ChainKey, Digest, Name, NewSignature, Role};
 
 use crate::pictures::write_frames;
 use crate::program::{Mill, inspecting};
@@ -132,6 +133,8 @@ fn a_roll_with_a_gap_is_no_first_quality_and_says_why() {
         "{ran:?}"
     );
 
+    sign_and_grade(&mill, &args, &told);
+
     // The latest run is graded, or the one that is named.
     let run = roll["run"].as_str().unwrap().to_owned();
     std::fs::remove_file(mill.path().join("roll/frame99.png")).unwrap();
@@ -139,6 +142,51 @@ fn a_roll_with_a_gap_is_no_first_quality_and_says_why() {
     assert_eq!(mill.run(&args).json(0)["grades"][0]["quality"], "first");
     let named = mill.run(&[&args[..], &["--run", &run]].concat()).json(1);
     assert_eq!(named, told);
+}
+
+/// A supervisor signs for the roll, and takes it back.
+fn sign_and_grade(mill: &Mill, args: &[&str], before: &Value) {
+    let key = ChainKey::open(&mill.path().join("selvedge.key")).unwrap();
+    let chain = Chain::new(Name::new("office").unwrap(), key);
+    let account = Name::new("eve").unwrap();
+    let eve = By {
+        chain: &chain,
+        account: &account,
+        role: Role::Supervisor,
+    };
+    let mut store = mill.store();
+    let rules = before["grades"][0]["rules"]["digest"].as_str().unwrap();
+    let signature = NewSignature {
+        run: before["run"].as_str().unwrap().parse().unwrap(),
+        rules: Name::new("lenient").unwrap(),
+        rules_digest: Digest::new(rules).unwrap(),
+        why: "the gap was looked at by hand".to_owned(),
+    };
+    store.sign_first_quality(&eve, &signature).unwrap();
+    let told = mill.run(args).json(0);
+    let grade = &told["grades"][0];
+    assert_eq!(
+        (&grade["quality"], &grade["signed"]["by"]),
+        (&"first".into(), &"eve".into())
+    );
+    assert_eq!(grade["withheld"], before["grades"][0]["withheld"]);
+    let ran = mill.run(&args[..4]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for said in [
+        "quality  first",
+        "first quality is withheld",
+        "was signed by eve (supervisor) at ",
+    ] {
+        assert!(ran.out.contains(said), "{said}: {ran:?}");
+    }
+    // It is of these rules alone.
+    lenient(mill, 99_999);
+    assert_eq!(mill.run(args).json(1)["grades"][0]["quality"], Value::Null);
+    lenient(mill, 100_000);
+    store
+        .withdraw_signature(&eve, signature.run, &signature.rules_digest, "no")
+        .unwrap();
+    assert_eq!(&mill.run(args).json(1), before);
 }
 
 #[test]

@@ -26,6 +26,8 @@ mod commands;
 
 mod teaching;
 
+mod audit;
+
 mod calibrate;
 
 mod bad;

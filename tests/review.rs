@@ -269,7 +269,11 @@ fn sixty_decisions_by_keyboard_take_less_than_a_minute_and_every_one_is_stored()
     let ids: Vec<&str> = (graded["grades"][0]["flaws"].as_array().unwrap().iter())
         .map(|flaw| flaw["id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids.len(), flaws.len() - n_rejected, "rejected flaws are not graded");
+    assert_eq!(
+        ids.len(),
+        flaws.len() - n_rejected,
+        "rejected flaws are not graded"
+    );
     keep(&mut browser, "graded.png");
     browser.says("[...document.links].find(a => a.textContent === 'report').click()");
     browser.until("document.body.innerText.includes('How it was inspected')");
@@ -277,7 +281,11 @@ fn sixty_decisions_by_keyboard_take_less_than_a_minute_and_every_one_is_stored()
     keep(&mut browser, "report.png");
     let verified = mill.run(&["audit", "verify"]);
     assert_eq!(verified.code, 0, "{verified:?}");
-    for (form, said) in [("--html", "How it was inspected"), ("--json", "audit_head"), ("--csv", "kind,id,what")] {
+    for (form, said) in [
+        ("--html", "How it was inspected"),
+        ("--json", "audit_head"),
+        ("--csv", "kind,id,what"),
+    ] {
         let told = mill.run(&["report", "R-2041", form, "report"]);
         assert_eq!(told.code, 0, "{told:?}");
         let written = std::fs::read_to_string(mill.path().join("report")).unwrap();

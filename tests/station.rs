@@ -119,7 +119,9 @@ impl Stood {
         write!(stream, "POST /login HTTP/1.1\r\nHost: station\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {n}\r\n\r\n{form}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "));
         cookie.unwrap().split(';').next().unwrap().to_owned()
     }
 

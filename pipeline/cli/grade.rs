@@ -3,8 +3,9 @@
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use store::{Name, RunId, Store};
+use store::{Digest, Name, RunId, Signature, Store};
 
+use super::who::time_of;
 use super::{Outcome, Place, name, say, say_json};
 use crate::grading::{FlawPoints, Grade, Rate, Rules, Stretch, Unit, grade};
 use crate::roll_view::RollView;
@@ -34,23 +35,48 @@ pub(super) fn run(args: &GradeArgs) -> anyhow::Result<Outcome> {
     let store = args.place.look()?;
     let view = view(&store, &roll, args.run.as_deref())?;
     let inspected = view.to_grade()?;
-    let grades: Vec<(Rules, Grade)> = (rules.into_iter())
-        .map(|rules| {
-            let graded = grade(&inspected, &rules);
-            (rules, graded)
-        })
-        .collect();
+    let mut grades = Vec::with_capacity(rules.len());
+    for rules in rules {
+        let mut graded = grade(&inspected, &rules);
+        let signature = match graded.withheld {
+            Some(_) => store.signature(view.run.id, &Digest::new(&rules.digest)?)?,
+            None => None,
+        };
+        graded.signed = signature.as_ref().map(says_who);
+        grades.push(Graded {
+            rules,
+            grade: graded,
+            signature,
+        });
+    }
     if args.json {
         say_json(&report(&view, &grades))?;
     } else {
         tell(&view, &grades)?;
     }
-    let is_first = grades.iter().all(|(_, grade)| grade.is_first());
+    let is_first = grades.iter().all(|graded| graded.grade.is_first());
     Ok(if is_first {
         Outcome::Clean
     } else {
         Outcome::Found
     })
+}
+
+/// A grade under these rules, with the signature that gives what was withheld.
+struct Graded {
+    rules: Rules,
+    grade: Grade,
+    signature: Option<Signature>,
+}
+
+fn says_who(signed: &Signature) -> String {
+    format!(
+        "first quality was signed by {} ({}) at {}: {}",
+        signed.account,
+        signed.role,
+        time_of(signed.at_us),
+        signed.why
+    )
 }
 
 /// The run that is graded.
@@ -70,7 +96,7 @@ fn view(store: &Store, roll: &Name, run: Option<&str>) -> anyhow::Result<RollVie
     Ok(view)
 }
 
-fn tell(view: &RollView, grades: &[(Rules, Grade)]) -> anyhow::Result<()> {
+fn tell(view: &RollView, grades: &[Graded]) -> anyhow::Result<()> {
     say(&format!(
         "roll {}, article {}, run {}: {}",
         view.run.roll_number,
@@ -79,7 +105,7 @@ fn tell(view: &RollView, grades: &[(Rules, Grade)]) -> anyhow::Result<()> {
         view.warning()
             .unwrap_or_else(|| view.run.state.as_str().to_owned())
     ))?;
-    for (rules, grade) in grades {
+    for Graded { rules, grade, .. } in grades {
         say(&format!(
             "rules {}, version {} ({})",
             rules.name, rules.version, rules.standard
@@ -100,7 +126,7 @@ fn tell(view: &RollView, grades: &[(Rules, Grade)]) -> anyhow::Result<()> {
             "  quality  {}",
             grade.quality().unwrap_or("withheld")
         ))?;
-        for why in grade.why.iter().chain(&grade.withheld) {
+        for why in grade.why.iter().chain(&grade.withheld).chain(&grade.signed) {
             say(&format!("  why      {why}"))?;
         }
     }
@@ -122,10 +148,8 @@ fn says(stretch: &Stretch, unit: Unit) -> String {
     )
 }
 
-fn report(view: &RollView, grades: &[(Rules, Grade)]) -> Value {
-    let grades: Vec<Value> = (grades.iter())
-        .map(|(rules, grade)| report_of(rules, grade))
-        .collect();
+fn report(view: &RollView, grades: &[Graded]) -> Value {
+    let grades: Vec<Value> = grades.iter().map(report_of).collect();
     json!({
         "roll": view.run.roll_number.as_str(),
         "article": view.run.article.as_str(),
@@ -135,7 +159,21 @@ fn report(view: &RollView, grades: &[(Rules, Grade)]) -> Value {
     })
 }
 
-fn report_of(rules: &Rules, grade: &Grade) -> Value {
+fn report_of(graded: &Graded) -> Value {
+    let Graded {
+        rules,
+        grade,
+        signature,
+    } = graded;
+    let signed = signature.as_ref().map(|signed| {
+        json!({
+            "by": signed.account,
+            "role": signed.role,
+            "at": time_of(signed.at_us),
+            "why": signed.why,
+            "entry": {"chain": signed.chain, "number": signed.number},
+        })
+    });
     let worst = grade.worst.iter().map(|stretch| {
         json!({
             "along_mm": [mm(stretch.along.start), mm(stretch.along.end)],
@@ -154,6 +192,7 @@ fn report_of(rules: &Rules, grade: &Grade) -> Value {
         "quality": grade.quality(),
         "quality_by_points": grade.by_points,
         "withheld": grade.withheld,
+        "signed": signed,
         "why": grade.why,
         "points": grade.points,
         "per_100_m2": grade.rate(Rate::Per100M2),

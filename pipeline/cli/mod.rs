@@ -3,6 +3,8 @@
 //! Each command is a function from its arguments to an [`Outcome`]; errors are printed once,
 //! here, with their chain. Results go to standard output, everything else to standard error.
 
+mod accounts;
+mod audit;
 mod calibrate;
 mod cameras;
 mod check;
@@ -21,6 +23,7 @@ mod service;
 mod shown;
 mod store;
 mod teach;
+mod who;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -94,6 +97,15 @@ enum Command {
     /// Looks after the store.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// The log of what people did: looks whether it is whole, lists it.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// People who may come to the review page.
+    #[command(subcommand)]
+    Account(accounts::AccountCommand),
+    /// Secrets that programs show instead of a password.
+    #[command(subcommand)]
+    Token(accounts::TokenCommand),
     /// Verifies the installation: runtime, backbone, store, models; with a station file the station too.
     Check(check::CheckArgs),
 }
@@ -223,6 +235,9 @@ pub fn main() -> ExitCode {
         Command::Model(command) => look::model(&command),
         Command::Cameras(args) => cameras::run(&args),
         Command::Store(command) => store::run(&command, &stop),
+        Command::Audit(command) => audit::run(&command),
+        Command::Account(command) => accounts::account(&command),
+        Command::Token(command) => accounts::token(&command),
         Command::Check(args) => check::run(&args, &stop),
     };
     match outcome {

@@ -11,6 +11,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may unwrap, their helpers too")]
 
+mod chains;
 mod cloth;
 mod disks;
 mod faults;
@@ -18,6 +19,8 @@ mod killed;
 mod life;
 mod moments;
 mod opening;
+mod pages;
+mod people;
 mod postgres;
 mod readers;
 mod resume;
