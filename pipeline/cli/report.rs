@@ -8,7 +8,8 @@ use review::{Report, Units};
 use store::{Name, RunId, Store};
 
 use super::review::Graded;
-use super::{Outcome, Place, name, say};
+use super::who::Kept;
+use super::{Outcome, name, say};
 use crate::config::USUAL_RULES;
 
 #[derive(Debug, Args)]
@@ -33,11 +34,8 @@ pub(super) struct ReportArgs {
     /// Rules under which it is graded: a file, or the name of built-in ones; may be given more than once.
     #[arg(long, value_name = "FILE|NAME", default_value = USUAL_RULES)]
     rules: Vec<String>,
-    /// Chain of the audit log whose head stands in the report.
-    #[arg(long, value_name = "NAME", default_value = "review")]
-    chain: String,
     #[command(flatten)]
-    place: Place,
+    kept: Kept,
 }
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
@@ -46,10 +44,10 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
         "found no form of report, expected --html FILE, --json FILE or --csv FILE, or several of them"
     );
     let roll = name(&args.roll, "roll")?;
-    let store = args.place.look()?;
+    let store = args.kept.place.look()?;
     let run = run_of(&store, &roll, args.run.as_deref())?;
     let graded = Graded::under(&args.rules)?;
-    let report = Report::of(&store, run, &graded, &name(&args.chain, "chain")?)
+    let report = Report::of(&store, run, &graded, &args.kept.chain()?)
         .with_context(|| format!("roll {:?} cannot be reported", roll.as_str()))?;
     let units = if args.inch {
         Units::Inch

@@ -12,14 +12,13 @@ use review::{Assessor, Qc, QcSettings, RollGrade, Tls};
 use store::{By, Chain, ChainKey, Digest, Name, Role, RunId, Store};
 
 use super::teach::limits;
-use super::{Outcome, Place, name, say};
+use super::who::{Kept, key_file, local_user};
+use super::{Outcome, Place, say};
 use crate::classes::Class;
 use crate::config::USUAL_RULES;
 use crate::grading::{Grade, Rate, Rules, grade};
 use crate::roll_view::RollView;
 
-/// Who makes the first account: nobody has one yet.
-const FIRST: &str = "first start";
 /// The first account.
 const ADMIN: &str = "admin";
 
@@ -28,9 +27,6 @@ pub(super) struct ReviewArgs {
     /// Address and port of the pages; another than this machine's own needs a certificate.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7410")]
     listen: SocketAddr,
-    /// Name of this place: its chain of the audit log.
-    #[arg(long, value_name = "NAME", default_value = "review")]
-    name: String,
     /// Certificates in PEM, the server's own first; with them the pages come by https.
     #[arg(long, value_name = "FILE", requires = "key")]
     certificate: Option<PathBuf>,
@@ -42,7 +38,7 @@ pub(super) struct ReviewArgs {
     #[arg(long, value_name = "FILE|NAME", default_value = USUAL_RULES)]
     rules: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    kept: Kept,
 }
 
 /// Grades rolls under a place's rules.
@@ -119,15 +115,14 @@ pub(super) fn run(args: &ReviewArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<O
     );
     let graded = Graded::under(&args.rules)?;
     // A mistyped address is told before anybody waits for a page.
-    drop(args.place.look()?);
+    drop(args.kept.place.look()?);
     let listener = TcpListener::bind(args.listen)
         .with_context(|| format!("the pages cannot be served on {}", args.listen))?;
-    let settings = settings(
-        &args.place,
-        &name(&args.name, "place")?,
-        tls.is_some(),
-        false,
-    );
+    let settings = settings(&args.kept.place, args.kept.key.as_ref(), args.kept.chain()?);
+    let settings = QcSettings {
+        is_encrypted: tls.is_some(),
+        ..settings
+    };
     first_admin(&settings, &mut |said| say(said))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;
@@ -136,23 +131,16 @@ pub(super) fn run(args: &ReviewArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<O
     Ok(Outcome::Clean)
 }
 
-/// How rolls of a store are reviewed at a place.
-pub(super) fn settings(
-    place: &Place,
-    name: &Name,
-    is_encrypted: bool,
-    has_station: bool,
-) -> QcSettings {
+/// How rolls of a store are reviewed at a place, over http and without a station.
+pub(super) fn settings(place: &Place, key: Option<&PathBuf>, chain: Name) -> QcSettings {
+    let classes = Class::ALL.iter();
     QcSettings {
         store: place.store.clone(),
-        classes: Class::ALL
-            .iter()
-            .map(|class| class.as_str().to_owned())
-            .collect(),
-        place: name.clone(),
-        key_file: ChainKey::beside(&place.store),
-        is_encrypted,
-        has_station,
+        classes: classes.map(|class| class.as_str().to_owned()).collect(),
+        place: chain,
+        key_file: key_file(key, place),
+        is_encrypted: false,
+        has_station: false,
     }
 }
 
@@ -170,7 +158,7 @@ pub(super) fn first_admin(
     let chain = Chain::new(settings.place.clone(), ChainKey::open(&settings.key_file)?);
     let by = By {
         chain: &chain,
-        account: &Name::new(FIRST)?,
+        account: &local_user()?,
         role: Role::Admin,
     };
     let made = store.add_account(

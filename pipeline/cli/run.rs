@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 use camera::{Paced, Source};
 use clap::Args;
 use models::onnx::Runtime;
-use review::{Qc, Tls, Token};
+use review::{Qc, QcSettings, Tls, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
@@ -47,6 +47,9 @@ pub(super) struct RunArgs {
     station: PathBuf,
     #[command(flatten)]
     place: Place,
+    /// The key of the log of what people do; `selvedge.key` beside the store when left out.
+    #[arg(long, env = "SELVEDGE_KEY", value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Inference workers; one per processor core when left out.
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
@@ -137,12 +140,12 @@ pub(super) fn run(args: &RunArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outc
         let certificate = station.standing.certificate.clone();
         let tls = certificate.map(|(certificate, key)| Tls { certificate, key });
         let place_name = station.name.as_deref().unwrap_or("station");
-        let qc_settings = review_settings(
-            &args.place,
-            &name(place_name, "station")?,
-            tls.is_some(),
-            true,
-        );
+        let place_name = name(place_name, "station")?;
+        let qc_settings = QcSettings {
+            is_encrypted: tls.is_some(),
+            has_station: true,
+            ..review_settings(&args.place, args.key.as_ref(), place_name)
+        };
         first_admin(&qc_settings, &mut |said| say(said))?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         say(&format!("page: {scheme}://{}/", listener.local_addr()?))?;

@@ -45,11 +45,7 @@ impl Kept {
     ) -> anyhow::Result<T> {
         let mut store = self.place.open()?;
         let key = key_file(self.key.as_ref(), &self.place);
-        let chain = match &self.chain {
-            Some(chain) => name(chain, "--chain")?,
-            None => host()?,
-        };
-        let chain = Chain::new(chain, ChainKey::open(&key)?);
+        let chain = Chain::new(self.chain()?, ChainKey::open(&key)?);
         let account = local_user()?;
         let by = By {
             chain: &chain,
@@ -57,6 +53,17 @@ impl Kept {
             role: Role::Admin,
         };
         Ok(work(&mut store, &by)?)
+    }
+
+    /// The name of the chain.
+    ///
+    /// # Errors
+    /// When it cannot be one.
+    pub(super) fn chain(&self) -> anyhow::Result<Name> {
+        match &self.chain {
+            Some(chain) => name(chain, "--chain"),
+            None => host(),
+        }
     }
 }
 
@@ -78,7 +85,7 @@ fn host() -> anyhow::Result<Name> {
 }
 
 /// The user that this process belongs to.
-fn local_user() -> anyhow::Result<Name> {
+pub(super) fn local_user() -> anyhow::Result<Name> {
     let uid = geteuid().as_raw();
     let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let user = list.lines().find_map(|line| {

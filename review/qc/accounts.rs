@@ -16,6 +16,9 @@ use super::verdicts::role_now;
 use super::{Asker, Frame, Qc, html};
 use crate::access::{Act, hash_password, may, verify_password};
 
+/// How those begin who are in the log and have no account: users of the machine, and programs.
+const NO_PERSON: [&str; 2] = ["local:", "token "];
+
 #[derive(Template)]
 #[template(path = "accounts.html")]
 struct Page {
@@ -85,6 +88,14 @@ pub(super) async fn change(
 ) -> Result<Response, Refusal> {
     asker.must_have_sent(&sent.csrf)?;
     let changed = Name::new(&sent.name)?;
+    if NO_PERSON
+        .iter()
+        .any(|begins| changed.as_str().starts_with(begins))
+    {
+        return Err(Refusal::Wrong(format!(
+            "expected a name that does not begin with {NO_PERSON:?}"
+        )));
+    }
     let own = changed.as_str() == asker.person.name;
     if own && matches!(sent.act.as_str(), "disable" | "role") {
         return Err(Refusal::Wrong(
