@@ -16,12 +16,11 @@ use crate::accounts::Role;
 use crate::chain::{Chain, ChainKey, EntryHash, Head};
 use crate::database::{Conditions, Database, Value, insert, transaction_alone};
 use crate::names::{Name, RunId};
+use crate::page::{Page, page_length};
 use crate::{Store, StoreError, now_us, rows};
 
 /// Longest body of an entry, in bytes.
 pub const BODY_MAX_BYTES: usize = 65_536;
-/// Most rows of one page.
-pub(crate) const PAGE_MOST: u32 = 1000;
 
 /// Who does something, and where that is kept.
 #[derive(Debug, Clone, Copy)]
@@ -208,37 +207,6 @@ impl FromStr for EntryPlace {
             expected: "what a page before said".to_owned(),
         })
     }
-}
-
-/// Rows of a page, and where the next one begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T, P> {
-    /// At most as many as were asked for.
-    pub rows: Vec<T>,
-    /// To be given as `after` for the next page; none when this was the last.
-    pub next: Option<P>,
-}
-
-impl<T, P> Page<T, P> {
-    /// A page of what was found, which was one more than asked for if there is more.
-    pub(crate) fn of(mut rows: Vec<T>, n_most: usize, place: impl Fn(&T) -> P) -> Page<T, P> {
-        let has_more = rows.len() > n_most;
-        rows.truncate(n_most);
-        Page {
-            next: rows.last().filter(|_| has_more).map(place),
-            rows,
-        }
-    }
-}
-
-/// As many rows as a page has.
-pub(crate) fn page_length(asked: u32) -> i64 {
-    i64::from(asked.clamp(1, PAGE_MOST))
-}
-
-/// Whether no row can have this text: a server refuses it, and SQLite ends it at a zero.
-pub(crate) fn is_nobody_s(text: &str) -> bool {
-    text.chars().any(char::is_control)
 }
 
 /// Which entries; what is left out is not asked for.

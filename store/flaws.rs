@@ -4,9 +4,9 @@
 //! next. In cloth order a page is read off an index; the worst first, the flaws of the one run are sorted.
 
 use crate::database::{Conditions, Row};
-use crate::entries::{Page, is_nobody_s, page_length};
 use crate::look::Flaw;
 use crate::names::{FlawId, RunId};
+use crate::page::{Page, is_nobody_s, page_length};
 use crate::verdicts::{Decision, decision};
 use crate::{Store, StoreError, rows};
 

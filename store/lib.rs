@@ -31,6 +31,7 @@ mod entries;
 mod flaws;
 mod look;
 mod names;
+mod page;
 mod rect;
 mod resume;
 mod retention;
@@ -51,11 +52,12 @@ pub use articles::{Article, Model, NewModel};
 pub use chain::{Chain, ChainKey, EntryHash};
 pub use coverage::{CoverState, CoverageCell, CoverageTotals};
 pub use entries::{
-    BODY_MAX_BYTES, By, EntriesFilter, Entry, EntryKind, EntryPlace, EntryRef, NewEntry, Page,
+    BODY_MAX_BYTES, By, EntriesFilter, Entry, EntryKind, EntryPlace, EntryRef, NewEntry,
 };
 pub use flaws::{FlawsFilter, FlawsOrder, JudgedFlaw, VerdictFilter};
 pub use look::{Candidate, CropLeftOut, Event, Flaw, RollSummary};
 pub use names::{ArticleId, Digest, FlawId, NAME_MAX_CHARS, Name, RollId, RunId};
+pub use page::Page;
 pub use rect::Rect;
 pub use resume::{RESUMED, Resumed};
 pub use retention::{

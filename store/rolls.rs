@@ -1,16 +1,16 @@
 //! Rolls in pages, for people who look for one: the newest first, or those first that need a person.
 //!
 //! A roll is shown by its latest run. It needs a person while that run has flaws without a verdict that
-//! stands. Counts are made when they are asked for, from indices alone: there is no tally that could be wrong.
+//! stands; that is counted for no more runs than a page takes. Counts are made when they are asked for, from indices alone: there is no tally that could be wrong.
 //! A page is a few queries; a roll that is inspected meanwhile stands on the next first page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
 use crate::database::{Conditions, Row, Value, placeholders};
-use crate::entries::{Page, is_nobody_s, page_length};
 use crate::names::{Name, RollId, RunId};
+use crate::page::{Page, is_nobody_s, page_length};
 use crate::runs::{RunState, known_run};
 use crate::{Store, StoreError, rows};
 
@@ -147,13 +147,6 @@ impl FlawCounts {
     }
 }
 
-/// Whether a run has flaws that nobody judged: both are counted in an index.
-const NEEDS: &str = "(SELECT COUNT(*) FROM flaws WHERE flaws.run = runs.id) > \
-    (SELECT COUNT(*) FROM verdicts WHERE verdicts.run = runs.id AND verdicts.standing = 1)";
-/// The other.
-const NEEDS_NOBODY: &str = "(SELECT COUNT(*) FROM flaws WHERE flaws.run = runs.id) <= \
-    (SELECT COUNT(*) FROM verdicts WHERE verdicts.run = runs.id AND verdicts.standing = 1)";
-
 const SELECT_ROLL: &str = "SELECT rolls.id, rolls.number, articles.name, stations.name, \
     runs.order_number, runs.id, \
     (SELECT COUNT(*) FROM runs AS every WHERE every.roll = rolls.id), runs.state, \
@@ -188,35 +181,41 @@ impl Store {
             None => None,
             Some(place) => {
                 let run = known_run(&*self.database, place.run)?;
-                Some((place.is_in_need, run.started_at_us, place.run))
+                Some((place.is_in_need, (run.started_at_us, place.run)))
             }
         };
-        let parts: &[Option<bool>] = match (order, after) {
-            (RollsOrder::Latest, _) => &[None],
-            (RollsOrder::NeedsFirst, Some((false, ..))) => &[Some(false)],
-            (RollsOrder::NeedsFirst, _) => &[Some(true), Some(false)],
+        let mut found: Vec<RollsPlace> = Vec::new();
+        let places = |runs: Vec<RunId>, is_in_need| {
+            let place = move |run| RollsPlace { is_in_need, run };
+            runs.into_iter().map(place)
         };
-        let mut found: Vec<(bool, RollRow)> = Vec::new();
-        for part in parts {
-            let is_in_need = part.unwrap_or(false);
-            // The place is in the part that the page before ended in.
-            let behind =
-                after.filter(|(was_in_need, ..)| part.is_none_or(|part| part == *was_in_need));
-            let behind = behind.map(|(_, started_at, run)| (started_at, run));
-            let n_left = (n_most + 1).saturating_sub(found.len());
-            if n_left > 0 {
-                let rows = self.part_of_rolls(filter, *part, behind, n_left)?;
-                found.extend(rows.into_iter().map(|row| (is_in_need, row)));
+        match (order, after) {
+            (RollsOrder::Latest, after) => {
+                let behind = after.map(|(_, place)| place);
+                let runs = self.such_runs(filter, behind, Some(n_most + 1))?;
+                found.extend(places(runs, false));
+            }
+            (RollsOrder::NeedsFirst, Some((false, place))) => {
+                let runs = self.such_runs(filter, Some(place), None)?;
+                let runs = self.in_need(&runs, false, n_most + 1)?;
+                found.extend(places(runs, false));
+            }
+            (RollsOrder::NeedsFirst, after) => {
+                let behind = after.map(|(_, place)| place);
+                let runs = self.such_runs(filter, behind, None)?;
+                found.extend(places(self.in_need(&runs, true, n_most + 1)?, true));
+                let n_left = (n_most + 1).saturating_sub(found.len());
+                if n_left > 0 {
+                    // Those that need nobody begin with the newest again.
+                    let runs = self.such_runs(filter, None, None)?;
+                    found.extend(places(self.in_need(&runs, false, n_left)?, false));
+                }
             }
         }
-        let page = Page::of(found, n_most, |(is_in_need, row)| RollsPlace {
-            is_in_need: *is_in_need,
-            run: row.run,
-        });
-        let mut rows: Vec<RollRow> = page.rows.into_iter().map(|(_, row)| row).collect();
-        self.count(&mut rows)?;
+        let page = Page::of(found, n_most, |place| *place);
+        let runs: Vec<RunId> = page.rows.iter().map(|place| place.run).collect();
         Ok(Page {
-            rows,
+            rows: self.roll_rows(&runs)?,
             next: page.next,
         })
     }
@@ -226,27 +225,77 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unknown`] when there is none.
     pub fn roll_row(&self, run: RunId) -> Result<RollRow, StoreError> {
-        let sql = format!("{SELECT_ROLL} WHERE runs.id = $1");
-        let found = self.database.query(&sql, &[run.as_bytes()[..].into()])?;
-        let Some(row) = found.first() else {
-            let key = run.to_string();
-            return Err(crate::articles::unknown(&*self.database, "run", &key));
-        };
-        let mut rows = [uncounted(row)?];
-        self.count(&mut rows)?;
-        let [row] = rows;
-        Ok(row)
+        let mut rows = self.roll_rows(&[run])?;
+        rows.pop()
+            .ok_or_else(|| crate::articles::unknown(&*self.database, "run", &run.to_string()))
     }
 
-    fn part_of_rolls(
+    /// These runs in this order, with everything counted.
+    fn roll_rows(&self, runs: &[RunId]) -> Result<Vec<RollRow>, StoreError> {
+        let mut rows = Vec::with_capacity(runs.len());
+        for some in runs.chunks(N_COUNTED) {
+            let sql = format!(
+                "{SELECT_ROLL} WHERE runs.id IN ({})",
+                placeholders(1, N_COUNTED)
+            );
+            let found = self.database.query(&sql, &padded(some))?;
+            let found = found.iter().map(uncounted).collect::<Result<Vec<_>, _>>()?;
+            let mut found: HashMap<RunId, RollRow> =
+                found.into_iter().map(|row| (row.run, row)).collect();
+            let mut counted: Vec<RollRow> =
+                some.iter().filter_map(|run| found.remove(run)).collect();
+            self.count(some, &mut counted)?;
+            rows.append(&mut counted);
+        }
+        Ok(rows)
+    }
+
+    /// The first `n_most` of these runs that need a person, or that need nobody. Both counts are read off
+    /// indices, for no more runs than it takes.
+    fn in_need(
+        &self,
+        runs: &[RunId],
+        is_in_need: bool,
+        n_most: usize,
+    ) -> Result<Vec<RunId>, StoreError> {
+        let sql = format!(
+            "SELECT runs.id, (SELECT COUNT(*) FROM flaws WHERE flaws.run = runs.id), \
+             (SELECT COUNT(*) FROM verdicts WHERE verdicts.run = runs.id AND verdicts.standing = 1) \
+             FROM runs WHERE runs.id IN ({})",
+            placeholders(1, N_COUNTED)
+        );
+        let mut found = Vec::new();
+        for some in runs.chunks(N_COUNTED) {
+            let mut needing = HashSet::new();
+            for row in self.database.query(&sql, &padded(some))? {
+                if row.int(1)? > row.int(2)? {
+                    needing.insert(RunId::from_uuid(row.uuid(0)?));
+                }
+            }
+            found.extend(
+                some.iter()
+                    .filter(|run| needing.contains(*run) == is_in_need),
+            );
+            if found.len() >= n_most {
+                break;
+            }
+        }
+        found.truncate(n_most);
+        Ok(found)
+    }
+
+    /// The latest runs of rolls that `filter` takes, the newest first, from behind a place on.
+    fn such_runs(
         &self,
         filter: &RollsFilter,
-        needs: Option<bool>,
         behind: Option<(i64, RunId)>,
-        n_most: usize,
-    ) -> Result<Vec<RollRow>, StoreError> {
+        n_most: Option<usize>,
+    ) -> Result<Vec<RunId>, StoreError> {
         let part = filter.number_part.as_deref().map(like);
-        let mut such = Conditions::new(SELECT_ROLL);
+        let mut such = Conditions::new(
+            "SELECT runs.id FROM runs JOIN rolls ON rolls.id = runs.roll \
+             JOIN articles ON articles.id = rolls.article",
+        );
         such.and_plain(IS_LATEST);
         if let Some(part) = &part {
             let bound = such.bind(part.as_str().into());
@@ -270,78 +319,79 @@ impl Store {
             let values = [(*started_at).into(), run.as_bytes()[..].into()];
             such.and_below("(runs.started_at, runs.id)", &values);
         }
-        match needs {
-            Some(true) => such.and_plain(NEEDS),
-            Some(false) => such.and_plain(NEEDS_NOBODY),
-            None => {}
-        }
+        // No store has so many rolls.
+        let n_most = n_most.map_or(i64::MAX, |n| n as i64);
         such.end(
             " ORDER BY runs.started_at DESC, runs.id DESC LIMIT ",
-            (n_most as i64).into(),
+            n_most.into(),
         );
         let found = self.database.query(such.sql(), such.values())?;
-        found.iter().map(uncounted).collect()
+        found
+            .iter()
+            .map(|row| row.uuid(0).map(RunId::from_uuid))
+            .collect()
     }
 
     /// Counts flaws, verdicts and cloth of these runs.
-    fn count(&self, rows: &mut [RollRow]) -> Result<(), StoreError> {
-        for some in rows.chunks_mut(N_COUNTED) {
-            // As many placeholders each time: one statement, whatever the page holds.
-            let ids: Vec<RunId> = (0..N_COUNTED)
-                .map(|nth| some[nth.min(some.len() - 1)].run)
-                .collect();
-            let ids: Vec<Value<'_>> = ids.iter().map(|id| id.as_bytes()[..].into()).collect();
-            let mut of_run: HashMap<RunId, &mut RollRow> =
-                some.iter_mut().map(|row| (row.run, row)).collect();
-            let among = placeholders(1, N_COUNTED);
-            let mut each = |sql: String,
-                            add: fn(&mut RollRow, &Row) -> Result<(), StoreError>|
-             -> Result<(), StoreError> {
-                for row in self.database.query(&sql, &ids)? {
-                    if let Some(of) = of_run.get_mut(&RunId::from_uuid(row.uuid(0)?)) {
-                        add(of, &row)?;
-                    }
+    fn count(&self, runs: &[RunId], rows: &mut [RollRow]) -> Result<(), StoreError> {
+        let ids = padded(runs);
+        let among = placeholders(1, N_COUNTED);
+        let mut of_run: HashMap<RunId, &mut RollRow> =
+            rows.iter_mut().map(|row| (row.run, row)).collect();
+        let mut each = |sql: String, add: Add| -> Result<(), StoreError> {
+            for row in self.database.query(&sql, &ids)? {
+                if let Some(of) = of_run.get_mut(&RunId::from_uuid(row.uuid(0)?)) {
+                    add(of, &row)?;
+                }
+            }
+            Ok(())
+        };
+        // Grouped as their indices are ordered, so that nothing is sorted.
+        each(
+            format!(
+                "SELECT run, severity, COUNT(*) FROM flaws WHERE run IN ({among}) \
+                 GROUP BY run, class, severity"
+            ),
+            |of, row| {
+                of.counts.find(row.text(1)?, row.int(2)?);
+                Ok(())
+            },
+        )?;
+        each(
+            format!(
+                "SELECT run, decision, COUNT(*) FROM verdicts \
+                 WHERE standing = 1 AND run IN ({among}) GROUP BY run, found_class, decision"
+            ),
+            |of, row| {
+                of.counts.judge(row.text(1)?, row.int(2)?);
+                Ok(())
+            },
+        )?;
+        each(
+            format!(
+                "SELECT run, state, reason, \
+                 CAST(SUM((along1 - along0) * (across1 - across0)) AS BIGINT) FROM coverage \
+                 WHERE run IN ({among}) AND state <> 'beside' GROUP BY run, state, reason"
+            ),
+            |of, row| {
+                let um2 = row.int(3)?;
+                match row.text(1)? {
+                    "gap" => drop(of.gaps_um2.insert(rows::text(row, 2)?, um2)),
+                    _ => of.inspected_um2 = um2,
                 }
                 Ok(())
-            };
-            each(
-                format!(
-                    "SELECT run, severity, COUNT(*) FROM flaws WHERE run IN ({among}) \
-                     GROUP BY run, severity"
-                ),
-                |of, row| {
-                    of.counts.find(row.text(1)?, row.int(2)?);
-                    Ok(())
-                },
-            )?;
-            each(
-                format!(
-                    "SELECT run, decision, COUNT(*) FROM verdicts \
-                     WHERE standing = 1 AND run IN ({among}) GROUP BY run, decision"
-                ),
-                |of, row| {
-                    of.counts.judge(row.text(1)?, row.int(2)?);
-                    Ok(())
-                },
-            )?;
-            each(
-                format!(
-                    "SELECT run, state, reason, \
-                     CAST(SUM((along1 - along0) * (across1 - across0)) AS BIGINT) FROM coverage \
-                     WHERE run IN ({among}) AND state <> 'beside' GROUP BY run, state, reason"
-                ),
-                |of, row| {
-                    let um2 = row.int(3)?;
-                    match row.text(1)? {
-                        "gap" => drop(of.gaps_um2.insert(rows::text(row, 2)?, um2)),
-                        _ => of.inspected_um2 = um2,
-                    }
-                    Ok(())
-                },
-            )?;
-        }
-        Ok(())
+            },
+        )
     }
+}
+
+/// Adds what a row of an answer says to a roll.
+type Add = fn(&mut RollRow, &Row) -> Result<(), StoreError>;
+
+/// The ids of these runs, always [`N_COUNTED`]: one statement, however many there are.
+fn padded(runs: &[RunId]) -> Vec<Value<'_>> {
+    let ids = runs.iter().cycle().take(N_COUNTED);
+    ids.map(|run| run.as_bytes()[..].into()).collect()
 }
 
 /// What has `part` in it, for LIKE.

@@ -400,9 +400,12 @@ impl<'a> Walk<'a> {
     fn failures(&self) -> Vec<Break> {
         let numbers: BTreeSet<i64> = (self.failed.iter())
             .flat_map(|(_, entry)| [entry.number - 1, entry.number, entry.number + 1])
-            .chain(self.missing.iter().filter_map(|missing| match missing {
-                Break::Missing { first, last } if first == last => Some(*first),
-                _ => None,
+            .chain(self.missing.iter().filter_map(|missing| {
+                if let Break::Missing { first, last } = missing {
+                    (first == last).then_some(*first)
+                } else {
+                    None
+                }
             }))
             .collect();
         // An entry that was moved took its hash with it, and left its successor with another before it.

@@ -49,7 +49,7 @@ CREATE TABLE verdicts (
 ) STRICT;
 CREATE UNIQUE INDEX verdicts_by_entry ON verdicts (chain, number);
 CREATE UNIQUE INDEX verdicts_standing ON verdicts (flaw) WHERE standing = 1;
-CREATE INDEX verdicts_by_run ON verdicts (run, found_class, decision) WHERE standing = 1;
+CREATE INDEX verdicts_by_run ON verdicts (run, standing, found_class, decision);
 CREATE INDEX verdicts_by_undo ON verdicts (undone_chain, undone_number) WHERE undone_chain IS NOT NULL;
 
 CREATE TABLE accounts (

@@ -27,6 +27,7 @@ mod resume;
 mod retention;
 mod servers;
 mod stalls;
+mod writers;
 
 use std::io::{Write, stderr};
 

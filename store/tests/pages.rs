@@ -529,8 +529,9 @@ fn check_speed(server: &str, url: &str, n_rolls: i64, n_flaws: i64) {
         ));
         assert!(best < most, "{what} took {best:?}");
     };
-    let page = Duration::from_millis(250);
-    let figures = Duration::from_millis(2500);
+    // Machines that test may do much else; what is measured is told.
+    let page = Duration::from_millis(500);
+    let figures = Duration::from_millis(5000);
     for (what, order) in [
         ("latest", RollsOrder::Latest),
         ("needs first", RollsOrder::NeedsFirst),

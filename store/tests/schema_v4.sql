@@ -196,7 +196,7 @@ CREATE INDEX entries_by_subject ON entries (subject, at, chain, number);
 CREATE INDEX entries_by_run ON entries (run, at, chain, number);
 CREATE UNIQUE INDEX verdicts_by_entry ON verdicts (chain, number);
 CREATE UNIQUE INDEX verdicts_standing ON verdicts (flaw) WHERE standing = 1;
-CREATE INDEX verdicts_by_run ON verdicts (run, found_class, decision) WHERE standing = 1;
+CREATE INDEX verdicts_by_run ON verdicts (run, standing, found_class, decision);
 CREATE INDEX verdicts_by_undo ON verdicts (undone_chain, undone_number) WHERE undone_chain IS NOT NULL;
 CREATE INDEX runs_by_start ON runs (started_at, id);
 CREATE INDEX flaws_by_kind ON flaws (run, class, severity);

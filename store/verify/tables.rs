@@ -74,9 +74,10 @@ pub(super) fn compare(entry: &Entry, row: &Row, kept: &mut Kept) -> Option<Break
         }
         Some(EntryKind::Account | EntryKind::Token) => {
             let revision = body["revision"].as_i64().unwrap_or(0);
-            let of = match kind {
-                Some(EntryKind::Account) => &mut kept.accounts,
-                _ => &mut kept.tokens,
+            let of = if kind == Some(EntryKind::Account) {
+                &mut kept.accounts
+            } else {
+                &mut kept.tokens
             };
             let known = of.entry(entry.subject.clone()).or_default();
             *known = revision.max(*known);
