@@ -210,7 +210,7 @@ pub fn open_camera(
 }
 
 /// Seams that simulated cloth without an end has at most, and the length of one.
-const LOOM_SEAMS: u32 = 100;
+const LOOM_SEAMS: u32 = 50;
 const LOOM_SEAM_MM: f64 = 12.0;
 
 /// One lane of simulated cloth without an end, as a station sees it.

@@ -224,6 +224,12 @@ fn a_seam_ends_a_roll_and_the_ordered_one_begins_there() {
             assert!(length - 40.0 < from && from < length - 10.0, "{roll}");
             assert!(length - 12.0 < to && to <= length, "{roll}");
         }
+        // Nothing is left of it, at the end of this roll or at the beginning of the next.
+        for flaw in roll["flaws"].as_array().unwrap() {
+            let [from, to] = [0, 1].map(|end| of(&flaw["along_mm"][end]));
+            let is_near = from < 20.0 || to > length - 60.0;
+            assert!(!is_near || of(&flaw["score"]) < 2.0, "{roll}");
+        }
     }
     // From seam to seam, to within its being askew.
     let length = of(&stood.roll("R-2")["length_mm"]);
