@@ -94,6 +94,8 @@ struct LaneSoFar {
     is_told_unlike: bool,
     stitch: Stitch,
     flood: Flood,
+    /// The same without what may become a seam, while something may.
+    flood_beside: Option<Flood>,
     /// Coverage since the beginning of a flaw that has not been written.
     held: Vec<Cover>,
     n_frames: u64,
@@ -109,6 +111,15 @@ impl LaneSoFar {
             && !self.focus.is_in_doubt()
             && !self.doubt.may_be_seam(&self.seams);
         !is_known && !self.doubt.is_full()
+    }
+
+    /// What waits is known to be a seam, or none: a flood is counted without it, or with it.
+    fn settle_flood(&mut self) {
+        if self.doubt.is_seam(&self.seams) {
+            self.flood = self.flood_beside.take().unwrap_or(self.flood.clone());
+        } else if !self.doubt.may_be_seam(&self.seams) {
+            self.flood_beside = None;
+        }
     }
 }
 
@@ -144,6 +155,7 @@ impl Web {
                     is_told_unlike: false,
                     stitch: Stitch::default(),
                     flood: Flood::default(),
+                    flood_beside: None,
                     held: Vec::new(),
                     n_frames: 0,
                     n_loose: 0,
@@ -330,6 +342,7 @@ impl Web {
         let was_out = of_lane.focus.is_all_out();
         let soft = of_lane.focus.see(frame, seen.head.cloth, along.length())?;
         let sewn = of_lane.seams.see(&seen.head, !soft.is_none());
+        of_lane.settle_flood();
         let verdict = if of_lane.focus.is_all_soft() {
             Verdict::Known
         } else {
@@ -371,10 +384,17 @@ impl Web {
             let counted = of_lane.flood.clone();
             found = Found::of(of_lane, lane, seen, &map, size);
             if !veils.is_empty() {
-                // What counts of a flood is what is beside it.
-                of_lane.flood = counted;
+                let before = of_lane.flood_beside.take().unwrap_or(counted);
+                let with_all = std::mem::replace(&mut of_lane.flood, before);
                 let beside = Found::of(of_lane, lane, seen, &without(&map, &veils), size);
                 veiled = Some((Veiled::places(&veils, head, &geometry)?, beside));
+                // What counts of a flood in soft cloth is what is beside it.
+                if soft.is_none() {
+                    let beside = std::mem::replace(&mut of_lane.flood, with_all);
+                    of_lane.flood_beside = Some(beside);
+                }
+            } else if let Some(beside) = &mut of_lane.flood_beside {
+                beside.check(&map, &found.regions, size.0, size.1);
             }
         }
         of_lane.doubt.push(Waiting::Frame(Box::new(JudgedFrame {

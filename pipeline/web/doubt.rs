@@ -85,6 +85,14 @@ impl Doubt {
         })
     }
 
+    /// Whether something of it was a seam.
+    pub(super) fn is_seam(&self, seams: &LaneSeams) -> bool {
+        self.waiting.iter().any(|waiting| match waiting {
+            Waiting::Frame(frame) => seams.is_any_seam(&frame.may_be_seams),
+            Waiting::Lost(_) => false,
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
