@@ -96,13 +96,16 @@ fn assert_one(told: &Told, seam: &Range<i64>, what: &str) {
         "{what}: {gap:?} of {seam:?}"
     );
     assert_eq!(near(told, gap, 0), [""; 0], "{what}, gap {gap:?}");
-    // What is left of a seam is strange; cloth has faint flaws now and then.
-    let left = near(told, gap, 100);
-    let score = |says: &String| says.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
-    assert!(
-        left.iter().all(|says| score(says) < 2.0),
-        "{what}, gap {gap:?}: {left:?}"
-    );
+    // What is left of a seam is strange; cloth has faint flaws now and then. In a high frame a seam also moves
+    // what its columns are held against: a line along the warp may be told beside it, up to the frame's end.
+    let left = told.flaws.iter().zip(told.boxes()).filter(|(flaw, says)| {
+        let (along, across) = (flaw.rect.along(), flaw.rect.across());
+        let is_line = along.end - along.start > 4 * (across.end - across.start);
+        let score: f64 = says.rsplit(' ').next().unwrap().parse().unwrap();
+        score >= 2.0 && !is_line && near(told, gap, 100).contains(says)
+    });
+    let left: Vec<String> = left.map(|(_, says)| says).collect();
+    assert_eq!(left, [""; 0], "{what}, gap {gap:?}");
     let events: Vec<&str> = (told.events.iter().filter(|event| event.0 == "seam"))
         .map(|event| event.2.as_str())
         .collect();
