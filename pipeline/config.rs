@@ -119,7 +119,7 @@ pub struct StandingSettings {
     pub loom_m_per_min: Option<f64>,
     /// Random flaws on simulated cloth, per million pixels.
     pub loom_flaws_per_mpx: f64,
-    /// A sewn seam in simulated cloth every so many metres.
+    /// A sewn seam in simulated cloth every so many metres, ten times.
     pub loom_seam_every_m: Option<f64>,
     /// Where the page is served; `None` for no page.
     pub listen: Option<SocketAddr>,

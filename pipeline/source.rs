@@ -209,8 +209,9 @@ pub fn open_camera(
     Ok(opened)
 }
 
-/// Seams that simulated cloth without an end has at most, and the length of one.
-const LOOM_SEAMS: u32 = 50;
+/// Seams that simulated cloth without an end has at most, and the length of one. Each takes time to plant, and
+/// cameras are to begin together.
+const LOOM_SEAMS: u32 = 10;
 const LOOM_SEAM_MM: f64 = 12.0;
 
 /// One lane of simulated cloth without an end, as a station sees it.
