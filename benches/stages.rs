@@ -26,6 +26,7 @@ use selvedge::focus::FocusLimits;
 use selvedge::inference::Scored;
 use selvedge::judging::{Gather, Ordered, SeenFrame};
 use selvedge::roll::LanePlace;
+use selvedge::seams::{RowLight, SeamWatch};
 use selvedge::shelf::Shelf;
 use selvedge::tiles::{Joints, Numbered, Work};
 use selvedge::web::{LaneStart, Web};
@@ -145,6 +146,25 @@ fn before_the_network(cloth: &Cloth, table: &mut Table<'_, impl Write>) -> anyho
         seconds(|| {
             for (frame, span) in frames.iter().zip(&spans) {
                 evener.even_into(frame, *span, field, correction.channels, &mut even)?;
+            }
+            Ok(())
+        })
+    })?;
+    let mut lights = Vec::new();
+    table.time("light of the rows, for seams", || {
+        lights.clear();
+        seconds(|| {
+            let lit = frames.iter().zip(&spans);
+            lights.extend(lit.map(|(frame, span)| RowLight::of(frame, *span)));
+            Ok(())
+        })
+    })?;
+    table.time("seam watch", || {
+        let lane = &cloth.station.lanes[0];
+        let mut watch = SeamWatch::new(lane.mm_per_px, lane.mm_per_line);
+        seconds(|| {
+            for light in &lights {
+                black_box(watch.see(light));
             }
             Ok(())
         })

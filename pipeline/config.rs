@@ -29,6 +29,10 @@
 //! article = "4711"         # of rolls for which none is said
 //! loom_m_per_min = 20.0    # how fast simulated cloth runs, where a lane is from = "loom:SEED"
 //! loom_flaws_per_mpx = 0.1 # random flaws on it, per million pixels; none when left out
+//! loom_seam_every_m = 5.0  # a sewn seam in it every so many metres; none when left out
+//!
+//! [rolls]
+//! seam = "ends"            # a sewn seam ends the roll that is on; it ends nothing when left out
 //!
 //! [page]
 //! listen = "127.0.0.1:7400"
@@ -121,6 +125,8 @@ pub struct StandingSettings {
     pub loom_m_per_min: Option<f64>,
     /// Random flaws on simulated cloth, per million pixels.
     pub loom_flaws_per_mpx: f64,
+    /// A sewn seam in simulated cloth every so many metres, ten times.
+    pub loom_seam_every_m: Option<f64>,
     /// Where the page is served; `None` for no page.
     pub listen: Option<SocketAddr>,
     /// File with what orders by HTTP must bring.
@@ -129,6 +135,8 @@ pub struct StandingSettings {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// Names or files of the rules under which the page grades rolls.
     pub rules: Vec<String>,
+    /// Whether a sewn seam ends the roll that is on.
+    pub seam_ends: bool,
 }
 
 /// Where a camera looks, and how finely.
@@ -171,6 +179,9 @@ const SCALES: std::ops::RangeInclusive<f64> = 0.001..=10.0;
 
 /// Speeds of simulated cloth, in m/min: a standstill is no speed, and no machine weaves faster.
 const LOOM_SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=200.0;
+
+/// Metres from seam to seam of simulated cloth.
+const LOOM_SEAMS: std::ops::RangeInclusive<f64> = 0.2..=1000.0;
 
 /// Random flaws that simulated cloth can have, per million pixels.
 const LOOM_FLAWS: std::ops::RangeInclusive<f64> = 0.0..=100.0;
@@ -288,6 +299,13 @@ impl Station {
                 light.min_mean_level
             );
         }
+        let seam_ends = raw.rolls.seam.is_some();
+        if seam_ends && let Some(index) = lanes.iter().position(|lane| lane.overlapping.is_some()) {
+            bail!(
+                "found rolls.seam = \"ends\" and lane {} with overlapping frames, which cannot be cut at a seam; expected one or the other",
+                index + 1
+            );
+        }
         let from = raw.lane.into_iter().map(|lane| lane.from).collect();
         let page = raw.page.unwrap_or_default();
         if let Some(speed) = raw.loom_m_per_min
@@ -312,6 +330,15 @@ impl Station {
             (None, None) => None,
             _ => bail!("found one of page.certificate and page.key, expected both or none"),
         };
+        if let Some(every) = raw.loom_seam_every_m
+            && !LOOM_SEAMS.contains(&every)
+        {
+            bail!(
+                "found loom_seam_every_m = {every}, expected {} to {}",
+                LOOM_SEAMS.start(),
+                LOOM_SEAMS.end()
+            );
+        }
         if let Some(listen) = page.listen
             && !listen.ip().is_loopback()
             && certificate.is_none()
@@ -329,10 +356,12 @@ impl Station {
                 article: raw.article,
                 loom_m_per_min: raw.loom_m_per_min,
                 loom_flaws_per_mpx,
+                loom_seam_every_m: raw.loom_seam_every_m,
                 listen: page.listen,
                 token_file: page.token_file,
                 certificate,
                 rules: page.rules.unwrap_or_else(|| vec![USUAL_RULES.to_owned()]),
+                seam_ends,
             },
             profile,
             alarms: raw.alarms.checked()?,
@@ -413,7 +442,10 @@ struct RawStation {
     article: Option<String>,
     loom_m_per_min: Option<f64>,
     loom_flaws_per_mpx: Option<f64>,
+    loom_seam_every_m: Option<f64>,
     page: Option<RawPage>,
+    #[serde(default)]
+    rolls: RawRolls,
     #[serde(default)]
     alarms: RawAlarms,
     #[serde(default)]
@@ -422,6 +454,18 @@ struct RawStation {
     log: RawLog,
     #[serde(default)]
     retention: RawRetention,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRolls {
+    seam: Option<RawSeam>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawSeam {
+    Ends,
 }
 
 #[derive(Default, Deserialize)]

@@ -8,6 +8,10 @@
 //! changes nothing. To begin a roll while another is on ends that one at the same tick, so that no
 //! cloth lies between them. One roll can wait, not more. Whoever tells the desk never waits for the
 //! line.
+//!
+//! Where seams end rolls, a roll that is ordered while another is on waits for the seam, or for the order to
+//! end that one, and begins there. When a seam comes and none waits, the next roll begins by itself under the number
+//! of the last one with `-2`, `-3` … behind it: no cloth passes unseen because nobody ordered in time.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -97,6 +101,8 @@ pub struct Desk {
     usual_article: Mutex<Option<Name>>,
     check: Box<Check>,
     marks: Box<Reached>,
+    /// Whether a seam ends the roll that is on.
+    at_seams: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -105,8 +111,17 @@ pub struct Desk {
 struct State {
     /// The roll that is on, and where its lanes end.
     on: Option<(Begun, Arc<Ends>)>,
-    /// The one that waits, and where it begins.
-    next: Option<Begun>,
+    /// The one that waits.
+    next: Option<Next>,
+}
+
+/// A roll that waits.
+struct Next {
+    order: Order,
+    /// Where it begins; not known while it waits for a seam.
+    at: Option<Vec<i64>>,
+    /// The number that it follows by itself, and how many there are with it.
+    follows: Option<(Name, u32)>,
 }
 
 /// A roll that is to begin.
@@ -116,6 +131,8 @@ pub struct Begun {
     pub order: Order,
     /// Where, in each camera's ticks.
     pub at: Vec<i64>,
+    /// The number that it follows by itself, and how many there are with it.
+    follows: Option<(Name, u32)>,
 }
 
 impl Desk {
@@ -125,12 +142,21 @@ impl Desk {
             usual_article: Mutex::new(usual_article),
             check,
             marks,
+            at_seams: false,
             state: Mutex::default(),
             changed: Condvar::new(),
         }
     }
 
-    /// Begins a roll where the cloth is now, and ends the one that is on there.
+    /// The same, where a seam ends the roll that is on.
+    #[must_use]
+    pub fn ending_at_seams(mut self, at_seams: bool) -> Self {
+        self.at_seams = at_seams;
+        self
+    }
+
+    /// Begins a roll where the cloth is now, and ends the one that is on there; where seams end rolls,
+    /// behind the one that is on.
     ///
     /// # Errors
     /// When a name cannot be one, no article is known, the check refuses, or a roll waits already.
@@ -166,30 +192,49 @@ impl Desk {
             );
         }
         // Without a break in between when a roll is on; after one that was ended before, from here on.
-        let at = match state.still_on() {
-            Some((_, ends)) => ends.set(|| self.marks())?,
-            None => self.marks()?,
+        let at = match (&state.on, state.still_on()) {
+            (_, Some(_)) if self.at_seams => None,
+            (_, Some((_, ends))) => Some(ends.set(|| self.marks())?),
+            // Behind the seam: nobody has seen that cloth.
+            (Some((_, ends)), None) if ends.is_seam() => ends.known(),
+            (Some(_) | None, None) => Some(self.marks()?),
         };
-        let answer = format!("roll {} of article {} begins", order.roll, order.article);
-        state.next = Some(Begun { order, at });
+        let begins = match at {
+            Some(_) => "begins",
+            None => "begins at the next seam",
+        };
+        let answer = format!("roll {} of article {} {begins}", order.roll, order.article);
+        state.next = Some(Next {
+            order,
+            at,
+            follows: None,
+        });
         self.changed.notify_all();
         Ok(answer)
     }
 
-    /// Ends the roll that is on where the cloth is now; one that only waits is forgotten.
+    /// Ends the roll that is on where the cloth is now; one that only waits is forgotten, unless it waits for a
+    /// seam: then it begins here.
     ///
     /// # Errors
     /// When there is none.
     pub fn end(&self) -> anyhow::Result<String> {
         let mut state = self.state();
-        let waited = state.next.take().map(|next| next.order.roll);
-        let on = state.still_on();
-        if let Some((_, ends)) = on {
-            ends.set(|| self.marks())?;
+        let ended = match state.still_on() {
+            Some((on, ends)) => Some((on.order.roll.clone(), ends.set(|| self.marks())?)),
+            None => None,
+        };
+        let waits_for_seam = |next: &mut Next| next.at.is_none();
+        if let Some((roll, at)) = &ended
+            && let Some(next) = state.next.as_mut()
+            && waits_for_seam(next)
+        {
+            next.at = Some(at.clone());
+            return Ok(format!("roll {roll} ends, roll {} begins", next.order.roll));
         }
-        match (on, waited) {
-            (_, Some(roll)) => Ok(format!("roll {roll} is not begun")),
-            (Some((on, _)), None) => Ok(format!("roll {} ends", on.order.roll)),
+        match (ended, state.next.take()) {
+            (_, Some(next)) => Ok(format!("roll {} is not begun", next.order.roll)),
+            (Some((roll, _)), None) => Ok(format!("roll {roll} ends")),
             (None, None) => bail!("found no roll that is on, expected one to end"),
         }
     }
@@ -251,18 +296,69 @@ impl Desk {
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         let next = state.next.take()?;
+        let at = match next.at.or_else(|| (self.marks)()) {
+            Some(at) => at,
+            // The roll that it was to follow failed, and a camera has shown nothing yet.
+            None => {
+                state.next = Some(Next { at: None, ..next });
+                return None;
+            }
+        };
+        let begun = Begun {
+            order: next.order,
+            at,
+            follows: next.follows,
+        };
         let ends = Arc::<Ends>::default();
-        state.on = Some((next.clone(), Arc::clone(&ends)));
-        Some((next, ends))
+        state.on = Some((begun.clone(), Arc::clone(&ends)));
+        Some((begun, ends))
     }
 
-    /// Says that the roll that was on is over.
-    pub fn over(&self) {
-        self.state().on = None;
+    /// Says that the roll that was on is over. Gives what a person should know, when a seam has ended it and
+    /// no other one was ordered: the next one begins by itself.
+    pub fn over(&self) -> Option<String> {
+        let mut state = self.state();
+        let (begun, ends) = state.on.take()?;
+        let at = ends.known()?;
+        if let Some(next) = &mut state.next {
+            next.at.get_or_insert(at);
+            return None;
+        }
+        if !ends.is_seam() {
+            return None;
+        }
+        let last = begun.order.roll.clone();
+        let (first, n) = begun.follows.unwrap_or((last.clone(), 1));
+        let roll = following(&first, n + 1)?;
+        let told = format!(
+            "a seam has ended roll {last} and no other was ordered: roll {roll} of the same article begins there by itself"
+        );
+        state.next = Some(Next {
+            order: Order {
+                roll,
+                ..begun.order
+            },
+            at: Some(at),
+            follows: Some((first, n + 1)),
+        });
+        Some(told)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of the `n`th roll that began as `first`.
+fn following(first: &Name, n: u32) -> Option<Name> {
+    let behind = format!("-{n}");
+    // A number that is as long as numbers may be gives way at its end.
+    let mut number = first.as_str().to_owned();
+    loop {
+        match Name::new(&format!("{number}{behind}")) {
+            Ok(name) => return Some(name),
+            Err(_) => number.pop()?,
+        };
     }
 }
 
@@ -387,5 +483,64 @@ mod tests {
         assert!(desk.end().is_err());
         desk.over();
         assert!(desk.take(Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn where_seams_end_rolls_an_order_waits_for_the_seam_or_the_end() {
+        let desk = desk().ending_at_seams(true);
+        desk.begin(&wish("R-1", None)).unwrap();
+        let (_, ends) = desk.take(Duration::ZERO).unwrap();
+        let said = desk.begin(&wish("R-2", None)).unwrap();
+        assert!(said.ends_with("begins at the next seam"), "{said}");
+        assert_eq!(ends.known(), None, "R-1 goes on");
+        assert!(desk.begin(&wish("R-3", None)).is_err());
+        assert_eq!(desk.end().unwrap(), "roll R-1 ends, roll R-2 begins");
+        assert_eq!(ends.known(), Some(vec![100, 120]));
+        assert_eq!(desk.end().unwrap(), "roll R-2 is not begun");
+        desk.begin(&wish("R-3", None)).unwrap();
+        assert_eq!(desk.over(), None);
+        let (begun, _) = desk.take(Duration::ZERO).unwrap();
+        assert_eq!(
+            (begun.order.roll.as_str(), begun.at),
+            ("R-3", vec![100, 120])
+        );
+    }
+
+    #[test]
+    fn behind_a_seam_the_next_roll_begins_by_itself_unless_one_was_ordered() {
+        let desk = desk().ending_at_seams(true);
+        let at_seam = |at: i64| {
+            let (_, ends) = desk.take(Duration::ZERO).unwrap();
+            ends.end_at_seam(vec![at, at]);
+        };
+        let number = wish("R-1", None);
+        desk.begin(&Wish {
+            order_number: Some("17".to_owned()),
+            ..number
+        })
+        .unwrap();
+        at_seam(40);
+        let told = desk.over().unwrap();
+        assert!(told.contains("roll R-1-2 of the same article"), "{told}");
+        at_seam(60);
+        assert!(desk.on().unwrap().order_number.unwrap().as_str() == "17");
+        assert!(desk.over().unwrap().contains("roll R-1-3"));
+        at_seam(80);
+        // Ordered when the seam had passed and the roll was not over yet.
+        assert!(desk.begin(&wish("R-4", None)).unwrap().ends_with("begins"));
+        assert_eq!(desk.over(), None);
+        let (begun, ends) = desk.take(Duration::ZERO).unwrap();
+        assert_eq!((begun.order.roll.as_str(), begun.at), ("R-4", vec![80, 80]));
+        // A roll that is ended by order is followed by none.
+        desk.end().unwrap();
+        assert!(!ends.is_seam() && desk.over().is_none());
+        assert!(desk.take(Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn the_longest_number_can_be_followed_too() {
+        let longest = "9".repeat(100);
+        let name = following(&Name::new(&longest).unwrap(), 12).unwrap();
+        assert!(name.as_str().ends_with("99-12"), "{name}");
     }
 }

@@ -13,8 +13,10 @@
 //!
 //! What was not looked at has no points. A roll with gaps, or one whose run did not come to its end, is
 //! therefore never first quality by itself: its grade says [`Grade::withheld`], and only a person's signed
-//! decision stands above that ([`Grade::signed`], which the caller finds in the store). No verdict of a person on
-//! a flaw is heeded yet.
+//! decision stands above that ([`Grade::signed`], which the caller finds in the store). Verdicts are heeded by whoever
+//! makes an [`InspectedRoll`].
+//! A sewn seam is a gap as well, but one of which is known what it costs: it is counted once, as a flaw of
+//! class `seam` from edge to edge.
 
 mod length;
 mod raw;
@@ -30,11 +32,13 @@ mod properties;
 use std::ops::Range;
 
 use anyhow::bail;
-use store::{CoverageCell, Rect};
+use store::{CoverState, CoverageCell, Rect};
 
 use self::width::Widths;
 use crate::classes::{Class, Severity};
 use crate::repeats::{Repeats, Spot};
+use crate::seams::APART;
+use crate::tiles::GapReason;
 
 pub use self::length::{INCH_UM, METRE_UM, YARD_UM};
 pub use self::rules::{Limit, Narrow, Points, Quality, Rate, Rules, Steps, Unit, UpTo, Width};
@@ -277,6 +281,7 @@ impl InspectedRoll {
         let Some(width) = widths.mean() else {
             bail!("found a roll of which nothing was inspected, expected some cloth to grade");
         };
+        flaws.extend(seams(coverage));
         flaws.sort_unstable();
         Ok(Self {
             start: (coverage.iter().map(|cell| cell.rect.along().start))
@@ -339,6 +344,46 @@ impl CountedBy {
             Self::EndMargin => "not counted: end of the roll".to_owned(),
         }
     }
+}
+
+/// The sewn seams of a ledger, a flaw each: gaps of that reason that lie near each other, over all lanes.
+fn seams(coverage: &[CoverageCell]) -> Vec<GradedFlaw> {
+    let is_seam = |cell: &&CoverageCell| match &cell.state {
+        CoverState::Gap(reason) => reason.as_str() == GapReason::Seam.as_str(),
+        CoverState::Inspected | CoverState::Beside => false,
+    };
+    let mut rects: Vec<Rect> = (coverage.iter().filter(is_seam))
+        .map(|cell| cell.rect)
+        .collect();
+    rects.sort_unstable_by_key(|rect| rect.along().start);
+    let mut seams: Vec<Rect> = Vec::new();
+    for rect in rects {
+        let last = seams.last().copied();
+        let near = last.filter(|last| rect.along().start <= last.along().end + APART.get());
+        match near.and_then(|last| hull(&last, &rect)) {
+            Some(both) => {
+                seams.pop();
+                seams.push(both);
+            }
+            None => seams.push(rect),
+        }
+    }
+    let flaws = seams.into_iter().map(|rect| GradedFlaw {
+        rect,
+        class: Class::Seam,
+        severity: Severity::Severe,
+        id: format!("seam-{}", rect.along().start),
+    });
+    flaws.collect()
+}
+
+/// The rectangle around both; `None` where it is too large to be one.
+fn hull(one: &Rect, other: &Rect) -> Option<Rect> {
+    let (along, across) = (one.along(), one.across());
+    let (others, beside) = (other.along(), other.across());
+    let along = along.start.min(others.start)..along.end.max(others.end);
+    let across = across.start.min(beside.start)..across.end.max(beside.end);
+    Rect::new(along, across).ok()
 }
 
 /// What a flaw costs in each of how many units of length.

@@ -22,6 +22,8 @@ pub mod channel;
 
 mod delivery;
 
+pub mod seams;
+
 pub mod standing;
 
 pub mod desk;

@@ -13,8 +13,8 @@
 //! A place has one reason, the first of these that holds: it never came (`frame_lost`, `camera_lost`,
 //! `overload`, `unreadable`, `power_cut`, `unknown_length`); its light is no light to judge by
 //! (`saturated`, `too_dark`), or it shows no cloth (`no_cloth`); a worker failed on it
-//! (`worker_failed`); it is blurred (`out_of_focus`), so that nobody can tell what cloth it is; it is other
-//! cloth (`wrong_article`); its flaws are too many (`too_many_flaws`).
+//! (`worker_failed`); it is blurred (`out_of_focus`), so that nobody can tell what cloth it is; it is a
+//! sewn seam (`seam`); it is other cloth (`wrong_article`); its flaws are too many (`too_many_flaws`).
 
 mod width;
 

@@ -14,8 +14,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, bail, ensure};
 use calibration::mm_from_um;
 use camera::{
-    Captured, Description, GenicamCamera, GenicamCounts, GenicamSettings, ImageFolder, LaneView,
-    Loom, LoomSettings, LoomWeb, Lost, LostReason, Pool, Source, Stream, StreamAddress,
+    Captured, Description, FlawKind, GenicamCamera, GenicamCounts, GenicamSettings, ImageFolder,
+    LaneView, Loom, LoomSettings, LoomWeb, Lost, LostReason, Pool, Source, Stream, StreamAddress,
     StreamSettings, TicksFrom, VideoFile, claims_to_be_video, image_files, load_image,
 };
 
@@ -209,6 +209,11 @@ pub fn open_camera(
     Ok(opened)
 }
 
+/// Seams that simulated cloth without an end has at most, and the length of one. Each takes time to plant, and
+/// cameras are to begin together.
+const LOOM_SEAMS: u32 = 10;
+const LOOM_SEAM_MM: f64 = 12.0;
+
 /// One lane of simulated cloth without an end, as a station sees it.
 ///
 /// # Errors
@@ -217,6 +222,14 @@ pub fn endless_loom(seed: u64, station: &Station, lane: usize) -> anyhow::Result
     let mut settings = LoomSettings::new(seed);
     settings.n_frames = None;
     settings.flaws_per_megapixel = station.standing.loom_flaws_per_mpx;
+    if let Some(every_m) = station.standing.loom_seam_every_m {
+        let lines = |mm: f64| (mm / station.lanes[lane].mm_per_line).round() as i64;
+        for nth in 1..=LOOM_SEAMS {
+            let from = lines(nth as f64 * every_m * 1e3);
+            let ticks = from..from + lines(LOOM_SEAM_MM);
+            settings = settings.with_flaw(FlawKind::Seam, ticks, 0..1, 1.0);
+        }
+    }
     loom_lane(settings, &station.lanes, lane)
 }
 

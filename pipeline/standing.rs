@@ -12,12 +12,17 @@
 //! has reached. A camera that is silent at the end of its roll is waited for [`PATIENCE`] long; what it
 //! did not show until then is lost.
 //!
+//! Where a seam ends a roll, a part that sees one hands out up to a little behind it and holds the rest until
+//! the other lanes have answered, or [`PATIENCE`] is over.
+//!
 //! A camera that fails is opened again, sooner at first and later less often, for as long as the
 //! station stands; its lane's cloth meanwhile is a gap, and no other lane waits. One that does not
 //! answer when the station begins to stand is tried in the same way; what its frames are like is not
 //! known until then, and no roll can begin without it. [`Facts`] say what a
 //! camera does. No thread and no channel is made here.
 
+mod at_seam;
+mod ends;
 mod facts;
 
 use std::ops::ControlFlow;
@@ -27,14 +32,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use camera::{
-    Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, capture,
+    Buffer, CameraError, Captured, Description, Frame, Lost, LostReason, Pool, Source, TicksFrom,
+    capture,
 };
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
+use self::at_seam::Finder;
+pub use self::at_seam::Looks;
+pub use self::ends::Ends;
+use self::ends::{Looking, Verdict};
 pub use self::facts::{Doing, Facts, Picture, elsewhere, now};
 
 /// Longest wait between two looks at the signals.
 const LOOK: Duration = Duration::from_millis(50);
+/// Longest wait between two looks at what other lanes say of a seam.
+const LOOK_AT_LANES: Duration = Duration::from_millis(5);
 /// How long the last frames of a roll are waited for.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// First and longest wait before a camera is opened again.
@@ -261,6 +273,12 @@ impl Standing {
         }
     }
 
+    /// Whether so much waits to be taken that some may soon be lost.
+    fn is_half_full(&self) -> bool {
+        let room = self.frames.capacity().unwrap_or(usize::MAX);
+        self.frames.len() * 2 > room
+    }
+
     /// Lets go of what came while no roll was on, and says whether more can come.
     pub fn drop_waiting(&mut self) -> bool {
         self.rest = None;
@@ -271,44 +289,6 @@ impl Standing {
                 Err(crossbeam::channel::TryRecvError::Disconnected) => return false,
             }
         }
-    }
-}
-
-/// Where a roll ends: a tick in each lane, once that is known.
-///
-/// To ask where a lane ends and to say where all of them do exclude each other. So whoever says it by
-/// where the cameras are ends no lane before a line that has been handed out.
-#[derive(Debug, Default)]
-pub struct Ends(Mutex<Option<Vec<i64>>>);
-
-impl Ends {
-    /// Ends the roll where `here` says, a tick for each lane, unless that is known already; gives back
-    /// where it ends. Nothing is handed out meanwhile.
-    ///
-    /// # Errors
-    /// What `here` returns.
-    pub fn set(&self, here: impl FnOnce() -> anyhow::Result<Vec<i64>>) -> anyhow::Result<Vec<i64>> {
-        let mut ticks = self.ticks();
-        if let Some(known) = &*ticks {
-            return Ok(known.clone());
-        }
-        Ok(ticks.insert(here()?).clone())
-    }
-
-    /// Where the lanes end, once that is known.
-    pub fn known(&self) -> Option<Vec<i64>> {
-        self.ticks().clone()
-    }
-
-    /// Where a lane ends; [`i64::MAX`] until that is known.
-    pub fn of(&self, lane: usize) -> i64 {
-        let ticks = self.ticks();
-        let tick = ticks.as_ref().and_then(|ticks| ticks.get(lane));
-        tick.copied().unwrap_or(i64::MAX)
-    }
-
-    fn ticks(&self) -> MutexGuard<'_, Option<Vec<i64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -329,6 +309,8 @@ pub struct RollPart {
     reached: i64,
     /// Since when the end is known and nothing came.
     waiting_since: Option<Instant>,
+    /// Looks for seams, where one ends the roll.
+    finder: Option<Finder>,
 }
 
 impl RollPart {
@@ -361,7 +343,56 @@ impl RollPart {
             next_sequence: 0,
             reached: begin,
             waiting_since: None,
+            finder: None,
         })
+    }
+
+    /// The same, where a seam ends the roll. The frames of its camera can be cut.
+    #[must_use]
+    pub fn ending_at_seams(mut self, looks: Looks) -> Self {
+        let looking = Looking {
+            begin: self.begin,
+            um_per_tick: looks.um_per_tick,
+            counts_encoder: self.description.ticks == TicksFrom::Encoder,
+            reached: self.begin,
+            seen: self.begin,
+            counts: true,
+            seam: None,
+        };
+        self.ends.look(self.lane, looking, looks.within_um);
+        self.finder = Some(Finder::new(looks));
+        self
+    }
+
+    /// Whether the part is to wait: what it has handed out ends behind a seam, and other lanes have not
+    /// answered yet.
+    fn waits_at_seam(&mut self) -> bool {
+        let Some(finder) = &mut self.finder else {
+            return false;
+        };
+        let reached = self.reached;
+        let Some(cut) = finder.cuts.front_mut().filter(|cut| cut.tick <= reached) else {
+            return false;
+        };
+        let since = match cut.asked {
+            Some(since) => since,
+            None => {
+                self.ends.report(self.lane, cut.tick);
+                *cut.asked.insert(Instant::now())
+            }
+        };
+        // What waits meanwhile must not be lost.
+        let is_late = since.elapsed() >= PATIENCE || lock(&self.camera).is_half_full();
+        match self.ends.verdict(self.lane) {
+            Verdict::Waits if is_late => self.ends.withdraw(self.lane),
+            Verdict::Waits => {
+                std::thread::sleep(LOOK_AT_LANES);
+                return true;
+            }
+            Verdict::Nothing | Verdict::Ends => {}
+        }
+        finder.cuts.pop_front();
+        false
     }
 
     /// In the roll's own sequence numbers and ticks.
@@ -413,6 +444,9 @@ impl Source for RollPart {
             if self.reached >= end || pool.is_closed() || self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
+            if self.waits_at_seam() {
+                continue;
+            }
             let camera = Arc::clone(&self.camera);
             let mut camera = lock(&camera);
             let can_cut = camera.can_cut;
@@ -425,8 +459,14 @@ impl Source for RollPart {
                     camera.facts.is_taken();
                     captured
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.ends.is_gone(self.lane);
+                    return Ok(None);
+                }
                 Err(RecvTimeoutError::Timeout) => {
+                    if matches!(camera.facts.doing(), Doing::Gone(_) | Doing::Ended) {
+                        self.ends.is_gone(self.lane);
+                    }
                     let is_over = end < i64::MAX && {
                         let since = *self.waiting_since.get_or_insert_with(Instant::now);
                         since.elapsed() >= PATIENCE
@@ -438,24 +478,29 @@ impl Source for RollPart {
                     continue;
                 }
             };
-            // It may have been told while this waited. When it was not, all that this camera showed until
-            // now is the roll's, and it will end behind it.
-            let end = self.ends.of(self.lane);
             // What lies before the roll is nobody's.
             let Some(captured) = split(captured, self.begin, can_cut).1 else {
                 continue;
             };
-            let (own, rest) = if end < i64::MAX {
-                split(captured, end, can_cut)
-            } else {
-                (Some(captured), None)
+            let (mut cut, mut counts) = (i64::MAX, true);
+            if let Some(finder) = &mut self.finder {
+                finder.see(&captured);
+                (cut, counts) = (finder.cut(), finder.shows_cloth);
+            }
+            // The end may have been told while this waited. When it was not, all that this camera showed until
+            // now is the roll's, or up to where it may end at a seam, and it will end behind it.
+            let until = captured.ticks().end.min(cut);
+            let end = self.ends.hand_out(self.lane, until, counts);
+            let (own, rest) = match end.min(cut) {
+                i64::MAX => (Some(captured), None),
+                tick => split(captured, tick, can_cut),
             };
             camera.rest = rest;
             drop(camera);
             return Ok(match own {
                 Some(own) => Some(self.hand_out(own)),
                 None => self.missing(
-                    end,
+                    end.min(cut),
                     LostReason::FrameLost,
                     "nothing came of the end of the roll",
                 ),

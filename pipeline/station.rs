@@ -20,22 +20,26 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use camera::{Captured, Pool, Source};
+use calibration::{mm_from_um, um_from_mm};
+use camera::{Captured, Description, Pool, Source};
 use models::onnx::Runtime;
 use store::{Name, Store, now_us};
 
 use crate::channel::{Policy, channel};
-use crate::config::{Reread, Station};
+use crate::config::{Lane, Reread, Station};
 use crate::delivery::Delivery;
 use crate::desk::{Begun, Desk, Order};
-use crate::fitting::{check_channels, check_scale, scorers_of};
+use crate::fitting::{check_channels, check_scale, scorers_of, um_per_tick};
 use crate::inspect::{Inspection, inspect};
 use crate::outputs::Outputs;
 use crate::record::Written;
 use crate::resume::Begin;
+use crate::seams::{APART, askew_mm};
 use crate::shelf::Shelf;
 use crate::source::new_of;
-use crate::standing::{Ends, Facts, RollPart, Standing, elsewhere, first_opened, now, stand};
+use crate::standing::{
+    Ends, Facts, Looks, RollPart, Standing, elsewhere, first_opened, now, stand,
+};
 use crate::watched::Watched;
 
 /// Frames of a camera that wait while a roll is being begun.
@@ -210,7 +214,8 @@ fn watched(standings: &Standings<'_>) -> anyhow::Result<Watched> {
         standings.usual_article.clone(),
         Box::new(check),
         Box::new(move || now(&marked)),
-    );
+    )
+    .ending_at_seams(standings.station.standing.seam_ends);
     let outputs = Outputs::start(standings.station)?;
     let lanes = standings.station.lanes.clone();
     Ok(Watched::new(desk, cameras, lanes, outputs))
@@ -239,7 +244,9 @@ fn roll_after_roll(
         let ended = inspect_roll(standings, watched, cameras, begun, ends);
         watched.ended(&order, &ended);
         watched.has_turned();
-        watched.desk.over();
+        if let Some(told) = watched.desk.over() {
+            watched.tell(told);
+        }
     }
     Ok(())
 }
@@ -251,7 +258,7 @@ fn inspect_roll(
     begun: Begun,
     ends: Arc<Ends>,
 ) -> anyhow::Result<()> {
-    let Begun { order, at } = begun;
+    let Begun { order, at, .. } = begun;
     let Order {
         roll,
         article,
@@ -268,8 +275,12 @@ fn inspect_roll(
     let sources = lanes.map(|(nth, ((camera, begin), lane))| {
         let stop = Arc::clone(standings.stop);
         let ends = (Arc::clone(&ends), nth);
-        let part: Box<dyn Source> =
-            Box::new(RollPart::new(Arc::clone(camera), *begin, ends, stop)?);
+        let mut part = RollPart::new(Arc::clone(camera), *begin, ends, stop)?;
+        if station.standing.seam_ends {
+            let looks = looks(&station, lane, part.description())?;
+            part = part.ending_at_seams(looks);
+        }
+        let part: Box<dyn Source> = Box::new(part);
         let mut source = new_of(part.into(), lane, standings.stop)?;
         source.has_queue = true;
         Ok(source)
@@ -299,6 +310,22 @@ fn inspect_roll(
     let mut progress = || watched.dealt();
     inspect(inspection, store, &mut announce, &mut progress)?;
     Ok(())
+}
+
+/// How a lane of `station` looks for seams that end its roll.
+fn looks(station: &Station, lane: &Lane, camera: &Description) -> anyhow::Result<Looks> {
+    let width_mm = f64::from(camera.shape.width) * lane.mm_per_px;
+    let offsets = station.lanes.iter().map(|lane| mm_from_um(lane.offset));
+    // The last lane is about as wide as this one.
+    let web_mm =
+        offsets.clone().fold(f64::MIN, f64::max) - offsets.fold(f64::MAX, f64::min) + width_mm;
+    Ok(Looks {
+        mm_per_px: lane.mm_per_px,
+        mm_per_line: lane.mm_per_line,
+        um_per_tick: um_per_tick(lane, camera)?,
+        within_um: (APART + um_from_mm(askew_mm(web_mm))).get(),
+        light: station.light,
+    })
 }
 
 /// Does `work` on this thread and gives back what it gives; sets `stop` as soon as that takes longer

@@ -26,6 +26,7 @@ use models::{CELL_PX, Kept, Rim, TILE_STEP_PX};
 
 pub use self::window::Pixels;
 use self::window::{Home, Rows, spans};
+use crate::seams::RowLight;
 
 /// Largest kept part of a tile across, in pixels. Wider tiles waste less on overlap, but leave the
 /// processor's cache: of strips of 256 lines, 1024 px are slower by a twentieth.
@@ -58,6 +59,8 @@ pub enum GapReason {
     NoCloth,
     /// Too blurred to see what the article was taught with.
     OutOfFocus,
+    /// Two pieces of cloth are sewn together.
+    Seam,
     /// It is not the cloth that the model was taught on.
     WrongArticle,
     /// So much was flagged that it says nothing of single flaws: bad light, or cloth in shreds.
@@ -72,7 +75,7 @@ pub enum GapReason {
 
 impl GapReason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::FrameLost,
         Self::CameraLost,
         Self::Overload,
@@ -81,6 +84,7 @@ impl GapReason {
         Self::TooDark,
         Self::NoCloth,
         Self::OutOfFocus,
+        Self::Seam,
         Self::WrongArticle,
         Self::TooManyFlaws,
         Self::WorkerFailed,
@@ -104,6 +108,7 @@ impl GapReason {
             GapReason::TooDark => "too_dark",
             GapReason::NoCloth => "no_cloth",
             GapReason::OutOfFocus => "out_of_focus",
+            GapReason::Seam => "seam",
             GapReason::WrongArticle => "wrong_article",
             GapReason::TooManyFlaws => "too_many_flaws",
             GapReason::WorkerFailed => "worker_failed",
@@ -183,6 +188,10 @@ pub struct FrameHead {
     pub below: Rim,
     /// Whether the cloth before it says what is usual here.
     pub continues: bool,
+    /// How bright its rows are.
+    pub row_light: Arc<RowLight>,
+    /// The same of the frame that follows and continues it.
+    pub ahead: Option<Arc<RowLight>>,
 }
 
 impl FrameHead {
@@ -300,13 +309,14 @@ struct Waiting {
     /// What is to be told behind it, though it takes no place there.
     late: Vec<Missed>,
     even: EvenFrame,
+    row_light: Arc<RowLight>,
     above: Rim,
     continues: bool,
 }
 
 /// What one captured item turned out to be.
 enum Corrected {
-    Cloth(Frame, EvenFrame),
+    Cloth(Frame, EvenFrame, Arc<RowLight>),
     Missed(Missed),
 }
 
@@ -335,15 +345,16 @@ impl Tiler {
         out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         match self.correct(captured)? {
-            Corrected::Cloth(frame, even) => {
+            Corrected::Cloth(frame, even, row_light) => {
                 let joined = self.joins(&frame, &even);
                 let had_neighbour = self.waiting.is_some();
-                self.release(joined.then_some(&even), out)?;
+                self.release(joined.then_some((&even, &row_light)), out)?;
                 let loose = self.correction.joints == Joints::Loose;
                 self.waiting = Some(Waiting {
                     frame,
                     late: Vec::new(),
                     even,
+                    row_light,
                     above: if joined { Rim::Joined } else { Rim::Mirrored },
                     continues: !loose && (joined || !had_neighbour),
                 });
@@ -418,7 +429,8 @@ impl Tiler {
             self.spare.push(even);
             return Ok(missed(frame, reason_of(fault), detail));
         }
-        Ok(Corrected::Cloth(frame, even))
+        let row_light = Arc::new(RowLight::of(&frame, cloth));
+        Ok(Corrected::Cloth(frame, even, row_light))
     }
 
     /// Whether `frame` continues the waiting one.
@@ -456,7 +468,7 @@ impl Tiler {
     /// Cuts the waiting frame, with `next` below it when the two are joined.
     fn release(
         &mut self,
-        next: Option<&EvenFrame>,
+        next: Option<(&EvenFrame, &Arc<RowLight>)>,
         out: &mut impl FnMut(Numbered<Work>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let Some(waiting) = self.waiting.take() else {
@@ -472,6 +484,8 @@ impl Tiler {
                 Rim::Mirrored
             },
             continues: waiting.continues,
+            row_light: waiting.row_light,
+            ahead: next.map(|(_, row_light)| Arc::clone(row_light)),
             frame: waiting.frame,
         };
         let halo_px = self.correction.halo_px;
@@ -480,7 +494,7 @@ impl Tiler {
         let rows = Rows {
             before: before.as_ref().filter(|_| head.above == Rim::Joined),
             frame: &waiting.even,
-            next,
+            next: next.map(|(even, _)| even),
             halo_px,
         };
         let columns = columns_to_see(head.cloth, head.frame.width() as usize);

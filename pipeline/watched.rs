@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use calibration::Um;
-use store::{Store, StoreError};
+use store::{EventSeverity, NewEvent, Store, StoreError, now_us};
 
 use self::events::{Unwritten, event_of};
 
@@ -362,6 +362,17 @@ impl Watched {
             }
         };
         self.note(&changes);
+    }
+
+    /// Tells log and store what a person should know of the rolls.
+    pub(crate) fn tell(&self, message: String) {
+        tracing::warn!("{message}");
+        self.unwritten.push(NewEvent {
+            at_us: now_us(),
+            kind: "roll_by_seam".to_owned(),
+            severity: EventSeverity::Warning,
+            message,
+        });
     }
 
     /// Keeps what became of alarms for the store, and tells the log.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Ordered of a lane ─▶ Judge ─▶ regions ─▶ Flood? ─▶ Doubt ─▶ Stitch ─▶ Borders ─▶ flaws ─┐
-//!                 └─▶ is it the article's? in focus? ─┘ └─────────────▶ Ledger ─────────┴▶ Page
+//!                 └─▶ is it the article's? in focus? a seam? ─┘ └─────────────▶ Ledger ─────────┴▶ Page
 //! ```
 //!
 //! Each lane has its judge, its open flaws and its part of the ledger; what reaches a lane border
@@ -15,6 +15,7 @@ mod doubt;
 mod events;
 mod found;
 mod places;
+mod sewn;
 
 use std::ops::Range;
 
@@ -25,6 +26,7 @@ use store::EventSeverity;
 use self::doubt::{Doubt, JudgedFrame, LostCloth, Waiting};
 use self::events::{N_NAMED, failed_event, name_of};
 use self::found::{Found, Veiled, without};
+use self::sewn::LaneSeams;
 use crate::borders::Borders;
 use crate::classes::{Head, Kind};
 use crate::flaws::{BRIDGED_CELLS, Region, Sides};
@@ -52,6 +54,8 @@ pub struct Web {
     ledger: Ledger,
     /// What a mill's samples taught of classes.
     head: Option<Head>,
+    /// Seams that were told.
+    sewn: Vec<Span>,
     /// Flaws that an earlier part of the run has written beyond where its coverage ends.
     written: Vec<WebRect>,
     /// Length at which a flaw that runs is told of, and again every further such length.
@@ -79,7 +83,8 @@ struct LaneSoFar {
     judge: Judge,
     watch: Watch,
     focus: FocusWatch,
-    /// What waits until both have decided.
+    seams: LaneSeams,
+    /// What waits until all of them have decided.
     doubt: Doubt,
     /// Whether a person was told that the cloth is another article's.
     is_told_wrong: bool,
@@ -89,6 +94,8 @@ struct LaneSoFar {
     is_told_unlike: bool,
     stitch: Stitch,
     flood: Flood,
+    /// The same without what may become a seam, while something may.
+    flood_beside: Option<Flood>,
     /// Coverage since the beginning of a flaw that has not been written.
     held: Vec<Cover>,
     n_frames: u64,
@@ -100,8 +107,19 @@ struct LaneSoFar {
 impl LaneSoFar {
     /// Whether it is not known yet what the last cloth is.
     fn is_in_doubt(&self) -> bool {
-        let is_known = !self.watch.is_in_doubt() && !self.focus.is_in_doubt();
+        let is_known = !self.watch.is_in_doubt()
+            && !self.focus.is_in_doubt()
+            && !self.doubt.may_be_seam(&self.seams);
         !is_known && !self.doubt.is_full()
+    }
+
+    /// What waits is known to be a seam, or none: a flood is counted without it, or with it.
+    fn settle_flood(&mut self) {
+        if self.doubt.is_seam(&self.seams) {
+            self.flood = self.flood_beside.take().unwrap_or(self.flood.clone());
+        } else if !self.doubt.may_be_seam(&self.seams) {
+            self.flood_beside = None;
+        }
     }
 }
 
@@ -120,6 +138,7 @@ impl Web {
             borders: Borders::new(n_lanes, Um(reach.round() as i64)),
             ledger: Ledger::new(&places),
             head: None,
+            sewn: Vec::new(),
             written: Vec::new(),
             running_every: None,
             lanes: (lanes.into_iter().enumerate())
@@ -129,12 +148,14 @@ impl Web {
                     judge: start.judge,
                     watch: start.watch,
                     focus: FocusWatch::new(start.focus),
+                    seams: LaneSeams::new(start.place.geometry.mm_per_px(), start.mm_per_line),
                     doubt: Doubt::default(),
                     is_told_wrong: false,
                     is_told_soft: false,
                     is_told_unlike: false,
                     stitch: Stitch::default(),
                     flood: Flood::default(),
+                    flood_beside: None,
                     held: Vec::new(),
                     n_frames: 0,
                     n_loose: 0,
@@ -270,6 +291,7 @@ impl Web {
         let of_lane = &mut self.lanes[lane];
         of_lane.watch.finish();
         of_lane.focus.finish();
+        of_lane.seams.finish();
         self.tell(lane, page)?;
         let ended = self.lanes[lane].stitch.finish();
         self.enter(lane, ended, None, END, page);
@@ -319,6 +341,8 @@ impl Web {
         let was_wrong = of_lane.watch.is_wrong() && !of_lane.watch.is_in_doubt();
         let was_out = of_lane.focus.is_all_out();
         let soft = of_lane.focus.see(frame, seen.head.cloth, along.length())?;
+        let sewn = of_lane.seams.see(&seen.head, !soft.is_none());
+        of_lane.settle_flood();
         let verdict = if of_lane.focus.is_all_soft() {
             Verdict::Known
         } else {
@@ -345,21 +369,32 @@ impl Web {
             }
         }
         let is_wrong = verdict == Verdict::Known && of_lane.watch.is_wrong();
-        let (mut found, mut veiled) = (Found::default(), None);
+        let (mut found, mut unjudged, mut veiled) = (Found::default(), Vec::new(), None);
         if !is_wrong {
-            let cloth = seen.head.cloth;
-            let across = geometry.span_from_columns(cloth.left()..cloth.right());
+            let head = &seen.head;
+            let across = geometry.span_from_columns(head.cloth.left()..head.cloth.right());
             let m2 = WebRect { along, across }.area_um2() as f64 / 1e12;
-            let veils = Veiled::of(&seen.head, soft);
+            let size = (along.length(), m2);
+            let seam = |lines| Veiled::seam(head, lines);
+            let known: Vec<Veiled> = sewn.lines.into_iter().map(seam).collect();
+            let map = without(&map, &known);
+            unjudged = Veiled::places(&known, head, &geometry)?;
+            let mut veils = Veiled::of(head, soft);
+            veils.extend(sewn.open.map(seam));
             let counted = of_lane.flood.clone();
-            found = Found::of(of_lane, lane, seen, &map, (along.length(), m2));
+            found = Found::of(of_lane, lane, seen, &map, size);
             if !veils.is_empty() {
-                // What counts of a flood is what is beside it.
-                of_lane.flood = counted;
-                let map = without(&map, &veils);
-                let beside = Found::of(of_lane, lane, seen, &map, (along.length(), m2));
-                let places = veils.iter().map(|veil| veil.place(&seen.head, &geometry));
-                veiled = Some((places.collect::<anyhow::Result<Vec<_>>>()?, beside));
+                let before = of_lane.flood_beside.take().unwrap_or(counted);
+                let with_all = std::mem::replace(&mut of_lane.flood, before);
+                let beside = Found::of(of_lane, lane, seen, &without(&map, &veils), size);
+                veiled = Some((Veiled::places(&veils, head, &geometry)?, beside));
+                // What counts of a flood in soft cloth is what is beside it.
+                if soft.is_none() {
+                    let beside = std::mem::replace(&mut of_lane.flood, with_all);
+                    of_lane.flood_beside = Some(beside);
+                }
+            } else if let Some(beside) = &mut of_lane.flood_beside {
+                beside.check(&map, &found.regions, size.0, size.1);
             }
         }
         of_lane.doubt.push(Waiting::Frame(Box::new(JudgedFrame {
@@ -370,8 +405,10 @@ impl Web {
             joins_above: seen.head.above == Rim::Joined,
             covers: self.ledger.frame(lane, seen, CoverState::Inspected)?,
             found,
+            unjudged,
             veiled,
             soft,
+            may_be_seams: sewn.may_be,
         })));
         for (place, problem) in &seen.failed {
             let event = failed_event(seen, place, problem);
@@ -422,12 +459,17 @@ impl Web {
             .extend(self.article_event(lane, is_wrong, along.start()));
         page.events
             .extend(self.focus_event(lane, is_soft, along.start()));
-        if is_soft && let Some((places, beside)) = judged.veiled.take() {
-            for (place, reason) in &places {
-                self.ledger
-                    .revoke_within(&mut judged.covers, place, *reason);
-            }
+        let is_veiled = is_soft || self.lanes[lane].seams.is_any_seam(&judged.may_be_seams);
+        if is_veiled && let Some((places, beside)) = judged.veiled.take() {
+            judged.unjudged.extend(places);
             judged.found = beside;
+        }
+        for (place, reason) in &judged.unjudged {
+            self.ledger
+                .revoke_within(&mut judged.covers, place, *reason);
+            if *reason == GapReason::Seam {
+                page.events.extend(self.seam_event(place.along));
+            }
         }
         let reason = if is_wrong {
             Some(GapReason::WrongArticle)

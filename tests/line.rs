@@ -8,6 +8,7 @@ mod ledger;
 mod recording;
 mod resumed;
 mod running;
+mod seams;
 mod width;
 mod wrong_article;
 

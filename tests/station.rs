@@ -204,6 +204,70 @@ fn rolls_follow_each_other_and_each_is_accounted_for() {
 }
 
 #[test]
+fn a_seam_ends_a_roll_and_the_ordered_one_begins_there() {
+    let settings = "loom_seam_every_m = 0.5\n";
+    let Some(mut stood) = Stood::up_with(settings, "[rolls]\nseam = \"ends\"\n", &[]) else {
+        return;
+    };
+    stood.scan("R-1");
+    stood.until("R-1 is on", || stood.live()["roll"]["roll"] == "R-1");
+    let (status, told) = stood.post("/rolls/begin", r#"{"roll": "R-2"}"#);
+    assert_eq!(status, 200, "{told}");
+    assert!(
+        told.contains("roll R-2 of article plain begins at the next seam"),
+        "{told}"
+    );
+    assert_eq!(stood.n_rolls(), 0, "it is waited for");
+    stood.until("a seam ends R-1", || stood.n_rolls() == 1);
+    stood.until("R-2 is on", || stood.live()["roll"]["roll"] == "R-2");
+    // Nobody orders: the next one begins by itself.
+    stood.until("a seam ends R-2", || stood.n_rolls() == 2);
+    stood.until("R-2-2 is on", || stood.live()["roll"]["roll"] == "R-2-2");
+    stood.scan("END");
+    stood.until("R-2-2 is done", || stood.n_rolls() == 3);
+    assert_eq!(stood.terminate().0, Some(0));
+    let of = |value: &Value| value.as_f64().unwrap();
+    for name in ["R-1", "R-2"] {
+        let roll = stood.roll(name);
+        let (sum, whole) = accounted(&roll);
+        assert!(
+            (sum - whole).abs() < 1e-3 * whole,
+            "{sum} of {whole}: {roll}"
+        );
+        let length = of(&roll["length_mm"]);
+        let gaps = roll["gaps"].as_array().unwrap();
+        assert!(!gaps.is_empty(), "{roll}");
+        // The whole seam lies at the end of the roll that it ends.
+        for gap in gaps {
+            assert_eq!(gap["reason"], "seam", "{roll}");
+            let [from, to] = [0, 1].map(|end| of(&gap["along_mm"][end]));
+            assert!(length - 40.0 < from && from < length - 10.0, "{roll}");
+            assert!(length - 12.0 < to && to <= length, "{roll}");
+        }
+        // Nothing is left of it, at the end of this roll or at the beginning of the next.
+        for flaw in roll["flaws"].as_array().unwrap() {
+            let [from, to] = [0, 1].map(|end| of(&flaw["along_mm"][end]));
+            let is_near = from < 20.0 || to > length - 60.0;
+            assert!(!is_near || of(&flaw["score"]) < 2.0, "{roll}");
+        }
+    }
+    // From seam to seam, to within its being askew.
+    let length = of(&stood.roll("R-2")["length_mm"]);
+    assert!((length - 500.0).abs() < 4.0, "{length}");
+    let store = stood.mill.path().join("selvedge.db");
+    let store = store::Store::open_existing(&store.display().to_string()).unwrap();
+    let events = store.loose_events(100).unwrap();
+    let told: Vec<&str> = (events.iter().filter(|event| event.kind == "roll_by_seam"))
+        .map(|event| event.message.as_str())
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("roll R-2-2 of the same article begins there"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_page_that_is_stalled_and_flooded_costs_the_roll_nothing() {
     const N_STALLED: usize = 150;
     const N_FLOODING: usize = 8;

@@ -110,6 +110,10 @@ fn needing_restart(old: &Station, new: &Station) -> Vec<&'static str> {
             "loom_flaws_per_mpx",
             old_standing.loom_flaws_per_mpx != new_standing.loom_flaws_per_mpx,
         ),
+        (
+            "loom_seam_every_m",
+            old_standing.loom_seam_every_m != new_standing.loom_seam_every_m,
+        ),
         ("page.listen", old_standing.listen != new_standing.listen),
         (
             "page.token_file",
@@ -120,6 +124,10 @@ fn needing_restart(old: &Station, new: &Station) -> Vec<&'static str> {
             old_standing.certificate != new_standing.certificate,
         ),
         ("page.rules", old_standing.rules != new_standing.rules),
+        (
+            "rolls.seam",
+            old_standing.seam_ends != new_standing.seam_ends,
+        ),
         ("[outputs]", old.outputs != new.outputs),
         ("[log]", old.log != new.log),
         ("[retention]", old.retention != new.retention),
@@ -161,6 +169,10 @@ mod tests {
                 "another name, page.listen in",
             ),
             (format!("{LANE}[log]\nkeep = 3\n"), "another [log] in"),
+            (
+                format!("{LANE}[rolls]\nseam = 'ends'\n"),
+                "another rolls.seam in",
+            ),
             (
                 format!("{LANE}[outputs.webhook]\nurl = 'http://mill/'\n"),
                 "another [outputs] in",

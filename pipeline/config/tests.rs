@@ -52,6 +52,27 @@ fn overlapping_frames_are_measured_unless_an_encoder_is_named() {
 }
 
 #[test]
+fn a_seam_ends_a_roll_only_where_that_is_said_and_can_be() {
+    let lane =
+        |more: &str, rolls: &str| parse(&format!("[[lane]]\nmm_per_px = 0.2\n{more}{rolls}"));
+    let ends = |rolls: &str| lane("", rolls).map(|station| station.standing.seam_ends);
+    assert!(!ends("").unwrap() && !ends("[rolls]\n").unwrap());
+    assert!(ends("[rolls]\nseam = \"ends\"\n").unwrap());
+    for (more, rolls, said) in [
+        ("", "seam = 'end'", "unknown variant `end`, expected `ends`"),
+        ("", "seems = 'ends'", "unknown field `seems`"),
+        (
+            "overlapping = 'up'\n",
+            "seam = 'ends'",
+            "lane 1 with overlapping frames",
+        ),
+    ] {
+        let error = lane(more, &format!("[rolls]\n{rolls}\n")).unwrap_err();
+        assert!(format!("{error:#}").contains(said), "{error:#}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named_with_key_and_range() {
     for (text, said) in [
         (
@@ -69,6 +90,10 @@ fn what_is_wrong_is_named_with_key_and_range() {
             "lane 1 at offset_mm = 9 and lane 2 at 0, expected lanes from left to right",
         ),
         ("[[lane]]\nmm_per_px = nan\n", "lane 1: mm_per_px = NaN"),
+        (
+            "loom_seam_every_m = 0\n[[lane]]\nmm_per_px = 0.2\n",
+            "found loom_seam_every_m = 0, expected 0.2 to 1000",
+        ),
     ] {
         let error = format!("{:#}", parse(text).unwrap_err());
         assert!(error.contains(said), "{error}");
@@ -97,7 +122,7 @@ fn the_station_file_that_is_explained_line_by_line_is_one() {
     // Keys that go together, in place of those that they exclude.
     let all = |line: &str| {
         let first = line.split(' ').next().unwrap_or_default();
-        let excluded = ["frame_rate_hz", "payload", "group", "node"];
+        let excluded = ["frame_rate_hz", "payload", "group", "node", "seam"];
         line.contains(" = ") && !excluded.contains(&first)
     };
     let station = parse(&explained(all)).unwrap();
@@ -114,6 +139,7 @@ fn the_station_file_that_is_explained_line_by_line_has_every_key() {
         "[[lane]]\n[lane.camera]\n",
         "[light]\n",
         "[page]\n",
+        "[rolls]\n",
         "[log]\n",
         "[retention]\n",
         "[alarms]\n",

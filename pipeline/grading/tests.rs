@@ -511,3 +511,46 @@ fn every_built_in_rule_is_whole_and_found_by_its_name() {
         assert_eq!(rules.digest.len(), 64);
     }
 }
+
+#[test]
+fn a_seam_costs_what_a_flaw_from_edge_to_edge_costs_and_the_roll_is_withheld() {
+    let cell = |along: Range<i64>, across: Range<i64>, state| CoverageCell {
+        rect: Rect::new(along, across).unwrap(),
+        state,
+    };
+    let seam = || CoverState::Gap("seam".to_owned());
+    let (first, second) = (0..800_000, 800_000..1_500_000);
+    // Two lanes that see it 20 mm apart, in pieces, and another one in the next metre.
+    let ledger = [
+        cell(0..10_000_000, 1_500_000..1_510_000, CoverState::Inspected),
+        cell(2_100_000..2_112_000, first.clone(), seam()),
+        cell(2_112_000..2_120_000, first.clone(), seam()),
+        cell(2_130_000..2_150_000, second.clone(), seam()),
+        cell(3_100_000..3_120_000, first, seam()),
+        cell(3_100_000..3_120_000, second, seam()),
+        cell(0..2_100_000, 0..1_500_000, CoverState::Inspected),
+        cell(
+            4_000_000..4_100_000,
+            0..1_500_000,
+            CoverState::Gap("overload".to_owned()),
+        ),
+    ];
+    let missing = Missing {
+        n_gaps: 3,
+        ..Missing::default()
+    };
+    let roll = InspectedRoll::new(10_000_000, &ledger, vec![], missing).unwrap();
+    let four = grade(&roll, &built_in("four-point"));
+    assert_eq!(four.flaws.len(), 2, "{:?}", four.flaws);
+    for flaw in &four.flaws {
+        assert_eq!((flaw.flaw.class, flaw.points), (Class::Seam, 4), "{flaw:?}");
+        assert_eq!(flaw.flaw.rect.across(), 0..1_500_000);
+    }
+    assert_eq!(four.points, 8);
+    assert!(four.quality().is_none() || !four.is_first());
+    // By rules that name no seam it is as dear as whatever goes from edge to edge.
+    let unnamed = grade(&roll, &changed("seam = 4\n", ""));
+    assert_eq!(unnamed.points, 8);
+    let ten = grade(&roll, &built_in("ten-point"));
+    assert_eq!(ten.points, 20, "{:?}", ten.flaws);
+}

@@ -387,3 +387,5 @@ fn what_nobody_takes_is_told_until_somebody_does() {
     facts.is_taken();
     assert!(facts.waits().is_none() && facts.taken().is_some());
 }
+
+mod at_seam;

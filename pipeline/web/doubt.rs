@@ -1,4 +1,4 @@
-//! What a lane has seen while it is in doubt whether the cloth is the article's, and in focus.
+//! What a lane has seen while it is in doubt whether the cloth is the article's, in focus, or a seam.
 //!
 //! ```text
 //! judged frames, lost ones ─▶ Doubt ─▶ the same, in order, once that is known
@@ -11,12 +11,12 @@
 
 use std::ops::Range;
 
-use calibration::{Um, WebRect};
+use calibration::Um;
 
-use super::found::Found;
+use super::found::{Found, Unjudged};
+use super::sewn::LaneSeams;
 use crate::focus::Soft;
 use crate::roll::Cover;
-use crate::tiles::GapReason;
 
 /// What waits, in cloth order.
 #[derive(Default)]
@@ -46,10 +46,14 @@ pub(super) struct JudgedFrame {
     pub(super) joins_above: bool,
     pub(super) covers: Vec<Cover>,
     pub(super) found: Found,
+    /// What is not judged.
+    pub(super) unjudged: Unjudged,
     /// What may turn out not to be judged, and what was found beside it.
-    pub(super) veiled: Option<(Vec<(WebRect, GapReason)>, Found)>,
+    pub(super) veiled: Option<(Unjudged, Found)>,
     /// What looked soft.
     pub(super) soft: Soft,
+    /// Numbers of what may become a seam in it.
+    pub(super) may_be_seams: Vec<u64>,
 }
 
 /// Cloth that was not looked at.
@@ -71,6 +75,22 @@ impl Doubt {
     /// Whether no more cloth may wait.
     pub(super) fn is_full(&self) -> bool {
         self.length >= LONGEST
+    }
+
+    /// Whether something of it may still become a seam.
+    pub(super) fn may_be_seam(&self, seams: &LaneSeams) -> bool {
+        self.waiting.iter().any(|waiting| match waiting {
+            Waiting::Frame(frame) => seams.is_any_open(&frame.may_be_seams),
+            Waiting::Lost(_) => false,
+        })
+    }
+
+    /// Whether something of it was a seam.
+    pub(super) fn is_seam(&self, seams: &LaneSeams) -> bool {
+        self.waiting.iter().any(|waiting| match waiting {
+            Waiting::Frame(frame) => seams.is_any_seam(&frame.may_be_seams),
+            Waiting::Lost(_) => false,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {

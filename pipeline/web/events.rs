@@ -3,7 +3,7 @@
 //! Each says what was found and, where there is something to do, what. It goes into the run's record
 //! and is told from there; what a person must act on is in the log as well, for who watches a line.
 
-use calibration::Um;
+use calibration::{Span, Um};
 use camera::Frame;
 use models::CELL_PX;
 use store::EventSeverity;
@@ -11,6 +11,7 @@ use store::EventSeverity;
 use super::{LaneSoFar, Web};
 use crate::judging::SeenFrame;
 use crate::record::Event;
+use crate::seams::APART;
 use crate::tiles::{GapReason, TilePlace};
 
 /// Frames that a message names; of more it says how many.
@@ -65,6 +66,25 @@ impl Web {
             kind: GapReason::OutOfFocus.as_str(),
             severity,
             message: self.said(lane, message),
+        })
+    }
+
+    /// Says, once for all lanes, that there is a seam.
+    pub(super) fn seam_event(&mut self, along: Span) -> Option<Event> {
+        let is_near = |told: &&mut Span| {
+            along.start() <= told.end() + APART && told.start() <= along.end() + APART
+        };
+        if let Some(told) = self.sewn.iter_mut().find(is_near) {
+            *told = told.hull(along);
+            return None;
+        }
+        self.sewn.push(along);
+        let at_m = along.start().get() as f64 / 1e6;
+        tracing::info!(at_m, "a sewn seam");
+        Some(Event {
+            kind: GapReason::Seam.as_str(),
+            severity: EventSeverity::Warning,
+            message: format!("a sewn seam at {at_m:.2} m; it is a gap, and no flaw is told of it"),
         })
     }
 

@@ -5,9 +5,9 @@
 //!          └─▶ Found, and Found without what is Veiled   when some is: which counts is known later
 //! ```
 //!
-//! Whether cloth is out of focus is known a little after its frame has gone home. So both
-//! are made while it is at hand. What is veiled has no scores: a flaw that runs into it ends there,
-//! and what is true beside it stays.
+//! Whether cloth is out of focus, or the beginning of a seam, is known a little after its frame has gone
+//! home. So both are made while it is at hand. What is veiled has no scores: a flaw that runs into it ends
+//! there, and what is true beside it stays. A seam that is known by then is veiled in both.
 
 use std::ops::Range;
 
@@ -33,7 +33,10 @@ pub(super) struct Found {
     pub(super) flood: Option<String>,
 }
 
-/// A part of a frame that may turn out not to be judged.
+/// Where on the web cloth is not judged, and why.
+pub(super) type Unjudged = Vec<(WebRect, GapReason)>;
+
+/// A part of a frame that is not judged, or may turn out not to be.
 #[derive(Clone, Debug)]
 pub(super) struct Veiled {
     /// Lines of the frame.
@@ -55,8 +58,27 @@ impl Veiled {
         soft.collect()
     }
 
+    /// These lines from selvedge to selvedge, which are a seam's.
+    pub(super) fn seam(head: &FrameHead, lines: Range<usize>) -> Self {
+        Self {
+            lines,
+            columns: head.cloth.left()..head.cloth.right(),
+            reason: GapReason::Seam,
+        }
+    }
+
+    /// Where these lie on the web.
+    pub(super) fn places(
+        veiled: &[Self],
+        head: &FrameHead,
+        geometry: &LaneGeometry,
+    ) -> anyhow::Result<Unjudged> {
+        let places = veiled.iter().map(|veiled| veiled.place(head, geometry));
+        places.collect()
+    }
+
     /// Where it lies on the web, and why it may not be judged.
-    pub(super) fn place(
+    fn place(
         &self,
         head: &FrameHead,
         geometry: &LaneGeometry,

@@ -15,10 +15,10 @@ use crate::told::{Told, inspected_lanes_into, inspection, store_with};
 
 /// Columns of a lane, and columns that two lanes share.
 const LANE_PX: u32 = 640;
-const SHARED_PX: u32 = 64;
+pub(super) const SHARED_PX: u32 = 64;
 
 /// A web in `n` lanes, with tables at its outer edges.
-fn web(seed: u64, n: u16) -> LoomSettings {
+pub(super) fn web(seed: u64, n: u16) -> LoomSettings {
     LoomSettings {
         width: u32::from(n) * LANE_PX - (u32::from(n) - 1) * SHARED_PX,
         n_frames: Some(6),
@@ -44,14 +44,14 @@ fn station_of(web: &LoomWeb) -> Station {
     }
 }
 
-fn boxed(looms: Vec<Loom>) -> Vec<Box<dyn Source>> {
+pub(super) fn boxed(looms: Vec<Loom>) -> Vec<Box<dyn Source>> {
     looms
         .into_iter()
         .map(|loom| Box::new(loom) as Box<dyn Source>)
         .collect()
 }
 
-fn inspected(web: &LoomWeb, sources: Vec<Box<dyn Source>>, n_workers: usize) -> Told {
+pub(super) fn inspected(web: &LoomWeb, sources: Vec<Box<dyn Source>>, n_workers: usize) -> Told {
     inspected_at(&station_of(web), web, sources, n_workers)
 }
 

@@ -70,8 +70,8 @@ enum Happening {
     Blurred(u64, Range<usize>),
     /// Some frames show another article.
     OtherCloth(u64),
-    /// A seam of so many lines.
-    Seam(i64),
+    /// A seam, so many lines behind the frame's beginning, of so many lines.
+    Seam(i64, i64),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -92,7 +92,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             from * 160..((from + parts) * 160).min(640)
         )),
         (1..14_u64).prop_map(Happening::OtherCloth),
-        (20..150_i64).prop_map(Happening::Seam),
+        (0..128_i64, 20..150_i64).prop_map(|(from, n)| Happening::Seam(from, n)),
     ]
 }
 
@@ -117,8 +117,9 @@ impl Eventful {
                 Happening::Fault(fault) => {
                     faults.insert(*nth, *fault);
                 }
-                Happening::Seam(n_lines) => {
-                    usual = usual.with_flaw(FlawKind::Seam, tick..tick + n_lines, 0..1, 1.0);
+                Happening::Seam(from, n_lines) => {
+                    let lines = tick + from..tick + from + n_lines;
+                    usual = usual.with_flaw(FlawKind::Seam, lines, 0..1, 1.0);
                 }
                 Happening::Overload(_) | Happening::Blurred(..) | Happening::OtherCloth(_) => {}
             }
@@ -139,7 +140,7 @@ impl Eventful {
         let (nth, happening) = self.plan.range(..=frame).next_back()?;
         let n_frames = match happening {
             Happening::Overload(n) | Happening::Blurred(n, _) | Happening::OtherCloth(n) => *n,
-            Happening::Fault(_) | Happening::Seam(_) => 0,
+            Happening::Fault(_) | Happening::Seam(..) => 0,
         };
         (frame < nth + n_frames).then_some(happening)
     }
@@ -179,7 +180,7 @@ impl Source for Eventful {
                 }
                 Captured::Frame(with_bytes(&frame, &shown))
             }
-            Some(Happening::Fault(_) | Happening::Seam(_)) | None => Captured::Frame(frame),
+            Some(Happening::Fault(_) | Happening::Seam(..)) | None => Captured::Frame(frame),
         }))
     }
 }
