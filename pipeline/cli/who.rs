@@ -120,8 +120,6 @@ pub(super) fn new_password(of: &Name) -> anyhow::Result<String> {
 
 /// A line from the terminal that is not shown.
 fn unseen(prompt: &str) -> anyhow::Result<String> {
-    let mut err = stderr();
-    write!(err, "{prompt}").and_then(|()| err.flush())?;
     let input = stdin();
     let shown = tcgetattr(&input).context("the terminal")?;
     let mut hidden = shown.clone();
@@ -131,8 +129,11 @@ fn unseen(prompt: &str) -> anyhow::Result<String> {
         .remove(LocalModes::ECHO | LocalModes::ISIG);
     hidden.local_modes.insert(LocalModes::ECHONL);
     tcsetattr(&input, OptionalActions::Flush, &hidden).context("the terminal")?;
+    // Asked only now: what is typed before this point would be shown, and is thrown away.
+    let mut err = stderr();
     let mut line = String::new();
-    let read = input.lock().read_line(&mut line);
+    let asked = write!(err, "{prompt}").and_then(|()| err.flush());
+    let read = asked.and_then(|()| input.lock().read_line(&mut line));
     tcsetattr(&input, OptionalActions::Flush, &shown).context("the terminal")?;
     read.context("the terminal")?;
     Ok(without_end(&line).to_owned())
