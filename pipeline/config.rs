@@ -38,7 +38,7 @@
 //! listen = "127.0.0.1:7400"
 //! token_file = "token"     # what orders by HTTP must bring; without it there are none
 //! certificate = "mill.pem" # with its key the page comes by https, and may listen to a network
-//! key = "mill.key"
+//! certificate_key = "mill-key.pem"
 //! rules = ["four-point"]   # under which the page grades rolls, built-in or files
 //! ```
 //!
@@ -325,10 +325,12 @@ impl Station {
                 LOOM_FLAWS.end()
             );
         }
-        let certificate = match (page.certificate, page.key) {
+        let certificate = match (page.certificate, page.certificate_key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            _ => bail!("found one of page.certificate and page.key, expected both or none"),
+            _ => bail!(
+                "found one of page.certificate and page.certificate_key, expected both or none"
+            ),
         };
         if let Some(every) = raw.loom_seam_every_m
             && !LOOM_SEAMS.contains(&every)
@@ -344,7 +346,7 @@ impl Station {
             && certificate.is_none()
         {
             bail!(
-                "found page.listen = \"{listen}\", expected an address of this machine alone, such as 127.0.0.1:7400, or page.certificate and page.key: passwords do not go over a network in the clear"
+                "found page.listen = \"{listen}\", expected an address of this machine alone, such as 127.0.0.1:7400, or page.certificate and page.certificate_key: passwords do not go over a network in the clear"
             );
         }
         Ok(Self {
@@ -474,7 +476,7 @@ struct RawPage {
     listen: Option<SocketAddr>,
     token_file: Option<PathBuf>,
     certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
+    certificate_key: Option<PathBuf>,
     rules: Option<Vec<String>>,
 }
 

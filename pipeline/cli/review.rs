@@ -28,11 +28,11 @@ pub(super) struct ReviewArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7410")]
     listen: SocketAddr,
     /// Certificates in PEM, the server's own first; with them the pages come by https.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "certificate_key")]
     certificate: Option<PathBuf>,
     /// The certificate's private key in PEM.
     #[arg(long, value_name = "FILE", requires = "certificate")]
-    key: Option<PathBuf>,
+    certificate_key: Option<PathBuf>,
     /// Rules under which rolls are graded: a file, or the name of built-in ones; may be given more
     /// than once.
     #[arg(long, value_name = "FILE|NAME", default_value = USUAL_RULES)]
@@ -106,11 +106,11 @@ fn shown(rules: &Rules, grade: &Grade, digest: Digest, is_signed: bool) -> RollG
 }
 
 pub(super) fn run(args: &ReviewArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
-    let tls = args.certificate.clone().zip(args.key.clone());
+    let tls = args.certificate.clone().zip(args.certificate_key.clone());
     let tls = tls.map(|(certificate, key)| Tls { certificate, key });
     ensure!(
         tls.is_some() || args.listen.ip().is_loopback(),
-        "found --listen {}, expected an address of this machine alone, such as 127.0.0.1:7410, or --certificate and --key: passwords do not go over a network in the clear",
+        "found --listen {}, expected an address of this machine alone, such as 127.0.0.1:7410, or --certificate and --certificate-key: passwords do not go over a network in the clear",
         args.listen
     );
     let graded = Graded::under(&args.rules)?;

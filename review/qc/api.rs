@@ -48,8 +48,8 @@ struct Secured;
 
 impl utoipa::Modify for Secured {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let bearer = Http::new(HttpAuthScheme::Bearer);
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
     }
