@@ -29,6 +29,7 @@ mod units;
 mod verdicts;
 mod words;
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +43,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use store::{Chain, ChainKey};
+use store::{Chain, ChainKey, Name};
 
 use self::refusal::Refusal;
 pub use self::report::{REPORT_SCHEMA, REPORT_VERSION, Report, ReportError};
@@ -85,13 +86,19 @@ struct Inner {
     sessions: Sessions,
     chain: Mutex<Option<Chain>>,
     assessor: Arc<dyn Assessor>,
+    /// Decisions that were written last, by account and key.
+    written: Mutex<VecDeque<(String, String)>>,
 }
+
+/// Decisions that are remembered, so that none is written twice.
+const MOST_WRITTEN: usize = 10_000;
 
 impl Qc {
     /// Pages over a store, whose rolls `assessor` grades.
     pub fn new(settings: QcSettings, assessor: Arc<dyn Assessor>) -> Self {
         Self(Arc::new(Inner {
             assessor,
+            written: Mutex::default(),
             stores: Stores::new(settings.store.clone()),
             sessions: Sessions::default(),
             chain: Mutex::default(),
@@ -111,16 +118,33 @@ impl Qc {
 
     async fn let_in(&self, request: Request, next: Next) -> Response {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        let is_near = peer.is_none_or(|ConnectInfo(peer)| peer.ip().is_loopback());
+        let proxied = ["forwarded", "x-forwarded-for"];
+        let headers = request.headers();
+        let is_near = peer.is_some_and(|ConnectInfo(peer)| peer.ip().is_loopback())
+            && !proxied.iter().any(|name| headers.contains_key(*name));
         let is_open = ["/health", "/metrics"].contains(&request.uri().path())
             || request.method() == Method::POST;
-        let secret = cookie(request.headers(), SESSION);
-        let is_known = || secret.is_some_and(|secret| self.sessions().whose(secret).is_some());
-        if is_near || is_open || is_known() {
+        if is_near || is_open || self.person(request.headers()).await.is_ok() {
             next.run(request).await
         } else {
             Refusal::Unknown.into_response()
         }
+    }
+
+    /// Who sends that, if their account still allows it.
+    async fn person(&self, headers: &HeaderMap) -> Result<Person, Refusal> {
+        let secret = cookie(headers, SESSION).ok_or(Refusal::Unknown)?;
+        let person = self.sessions().whose(secret).ok_or(Refusal::Unknown)?;
+        if self.sessions().is_due(secret) {
+            let name = Name::new(&person.name)?;
+            let now = self.stores().look(move |store| Ok(store.account(&name)?));
+            let now = now.await?.filter(|account| !account.is_disabled);
+            if now.is_none_or(|account| account.role != person.role) {
+                self.sessions().end_all_of(&person.name, None);
+                return Err(Refusal::Unknown);
+            }
+        }
+        Ok(person)
     }
 
     fn stores(&self) -> &Stores {
@@ -129,6 +153,30 @@ impl Qc {
 
     fn sessions(&self) -> &Sessions {
         &self.0.sessions
+    }
+
+    /// Whether a decision was written under that account and key; none is without a key.
+    fn has_written(&self, key: &(String, String)) -> bool {
+        let written = self
+            .0
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        !key.1.is_empty() && written.contains(key)
+    }
+
+    fn was_written(&self, key: (String, String)) {
+        let mut written = self
+            .0
+            .written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !key.1.is_empty() {
+            if written.len() >= MOST_WRITTEN {
+                written.pop_front();
+            }
+            written.push_back(key);
+        }
     }
 
     fn assessor(&self) -> Arc<dyn Assessor> {
@@ -260,8 +308,7 @@ impl FromRequestParts<Qc> for Asker {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, qc: &Qc) -> Result<Self, Refusal> {
-        let secret = cookie(&parts.headers, SESSION).ok_or(Refusal::Unknown)?;
-        let person = qc.sessions().whose(secret).ok_or(Refusal::Unknown)?;
+        let person = qc.person(&parts.headers).await?;
         let units = cookie(&parts.headers, UNITS).and_then(Units::from_word);
         let here = parts.uri.path_and_query();
         Ok(Self {
@@ -295,6 +342,18 @@ impl<T: FromStr> FromRequestParts<Qc> for Id<T> {
         let path = Path::<String>::from_request_parts(parts, qc).await;
         let Path(text) = path.map_err(|_| Refusal::NotFound)?;
         text.parse().map(Self).map_err(|_| Refusal::NotFound)
+    }
+}
+
+/// The same for a program.
+struct ProgramId<T>(T);
+
+impl<T: FromStr> FromRequestParts<Qc> for ProgramId<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, qc: &Qc) -> Result<Self, Response> {
+        let id = Id::from_request_parts(parts, qc).await;
+        id.map(|Id(id)| Self(id)).map_err(Refusal::into_json)
     }
 }
 

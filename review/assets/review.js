@@ -13,12 +13,17 @@ const part = (id) => document.getElementById(id);
 const flaws = new Map();
 let items = [];
 let at = 0;
-let note = "";
 /** Decisions of this page that can be taken back, the last one at the end. */
 const done = [];
 /** Decisions that the server does not have yet. */
 const waiting = [];
 let sending = false;
+/** Decisions that were sent: what was asked before the last of them is old. */
+let nSent = 0;
+/** Flaws of one request, at most. */
+const AT_ONCE = 500;
+/** Answers that would be the same however often a decision is sent. */
+const FINAL = [400, 404, 409, 413];
 let digits = "";
 let digitsTimer = 0;
 
@@ -112,8 +117,31 @@ function progress() {
 }
 
 function go(step) {
+  part("note").value = "";
+  part("note-form").hidden = true;
   at = Math.min(Math.max(at + step, 0), items.length - 1);
   show();
+}
+
+function refused(said) {
+  part("refused").textContent = said;
+  part("refused").hidden = false;
+}
+
+/** Takes the word of a new session of the same person; decisions never go out under another's name. */
+async function logInAgain() {
+  const answer = await fetch(`/runs/${run}/review.json?what=states`);
+  if (!answer.ok) throw new Error("you are logged out: log in again in another tab");
+  const told = await answer.json();
+  if (told.account !== root.dataset.account) {
+    throw new Error(`${told.account} is logged in now: log in as ${root.dataset.account} again`);
+  }
+  root.dataset.csrf = told.csrf;
+}
+
+/** What tells a decision that is sent again from another one. */
+function fresh() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function send() {
@@ -131,14 +159,18 @@ async function send() {
       if (answer.ok) {
         for (const flaw of told.flaws) Object.assign(flaws.get(flaw.id), flaw);
         trouble("");
-      } else if (answer.status === 503) {
-        throw new Error(told.error);
-      } else {
+      } else if (FINAL.includes(answer.status)) {
         // It will not be taken however often it is sent: it is shown as what it was.
         for (const [id, before] of decision.before) Object.assign(flaws.get(id), before);
-        trouble(`a decision was refused: ${told.error}`);
+        const last = done.indexOf(decision.entry);
+        if (last >= 0) done.splice(last, 1);
+        refused(`a decision was refused: ${told.error}`);
+      } else {
+        if (answer.status === 401 || answer.status === 403) await logInAgain();
+        throw new Error(told.error);
       }
       waiting.shift();
+      nSent += 1;
     } catch (error) {
       trouble(`${waiting.length} decisions are not stored yet (${error.message}); trying again`);
       await new Promise((wake) => setTimeout(wake, 2000));
@@ -148,10 +180,23 @@ async function send() {
   sending = false;
 }
 
+function queue(entry, before, decision, chosen, note) {
+  const ids = entry.ids;
+  for (let from = 0; from < ids.length; from += AT_ONCE) {
+    const body = { flaws: ids.slice(from, from + AT_ONCE), decision, class: chosen, note, key: fresh() };
+    waiting.push({ body, before: before.slice(from, from + AT_ONCE), entry });
+  }
+}
+
 function decide(decision, chosen) {
   const item = current();
   if (!mayReview || !item) return;
-  const ids = item.ids;
+  // What somebody has decided alone stays so when the rest of its group is decided.
+  const open = item.ids.filter((id) => flaws.get(id).state === "open");
+  const ids = open.length ? open : item.ids;
+  const note = part("note").value.trim();
+  const isSo = ids.every((id) => flaws.get(id).state === decision);
+  if (isSo && decision !== "reclassified" && !note) return go(1);
   const before = ids.map((id) => [id, { ...flaws.get(id) }]);
   for (const id of ids) {
     const flaw = flaws.get(id);
@@ -159,12 +204,11 @@ function decide(decision, chosen) {
     flaw.verdict = `${decision}${chosen ? " as " + chosen : ""} by you, not yet stored`;
     if (chosen) flaw.class = chosen.replaceAll("_", " ");
   }
-  waiting.push({ body: { flaws: ids, decision, class: chosen || null, note }, before });
-  done.push({ ids, at });
-  note = "";
-  part("note").value = "";
+  const entry = { ids, at };
+  queue(entry, before, decision, chosen || null, note);
+  done.push(entry);
   send();
-  go(at + 1 < items.length ? 1 : 0);
+  go(1);
 }
 
 function undo() {
@@ -175,7 +219,7 @@ function undo() {
     flaws.get(id).verdict = "taken back, not yet stored";
     flaws.get(id).state = "open";
   }
-  waiting.push({ body: { flaws: last.ids, decision: "undo", class: null, note: "" }, before });
+  queue(last, before, "undo", null, "");
   at = Math.min(last.at, items.length - 1);
   send();
   show();
@@ -198,22 +242,30 @@ function openOrClose() {
   show();
 }
 
-function byNumber(digit) {
+/** Gives the class whose number was typed. */
+function pick() {
   const buttons = [...document.querySelectorAll("#classes button")];
+  const button = buttons[Number(digits) - 1];
+  clearTimeout(digitsTimer);
+  digits = "";
+  if (button) decide("reclassified", button.dataset.class);
+}
+
+function byNumber(digit) {
+  const n = document.querySelectorAll("#classes button").length;
   digits += digit;
   clearTimeout(digitsTimer);
-  const pick = () => {
-    const button = buttons[Number(digits) - 1];
-    digits = "";
-    if (button) decide("reclassified", button.dataset.class);
-  };
   // One digit may be the first of two.
-  const more = Number(digits) * 10 <= buttons.length;
-  if (digits.length < 2 && more) digitsTimer = setTimeout(pick, 600);
+  if (digits.length < 2 && Number(digits) * 10 <= n) digitsTimer = setTimeout(pick, 600);
   else pick();
 }
 
 function key(name) {
+  // A number that waits for its second digit is of the flaw that was looked at when it was typed.
+  if (digits && !/^[0-9]$/.test(name)) {
+    pick();
+    if (name !== "u") return;
+  }
   switch (name) {
     case "c": return decide("confirmed");
     case "r": return decide("rejected");
@@ -232,6 +284,8 @@ function key(name) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
+  // A key that is held down walks, and decides nothing.
+  if (event.repeat && !/^([jk]|Arrow.*)$/.test(event.key)) return;
   if (event.target.tagName === "INPUT") {
     if (event.key === "Escape") event.target.blur();
     return;
@@ -250,12 +304,13 @@ part("keys").addEventListener("click", (event) => {
 
 part("classes").addEventListener("click", (event) => {
   const button = event.target.closest("button");
+  digits = "";
+  clearTimeout(digitsTimer);
   if (button) decide("reclassified", button.dataset.class);
 });
 
 part("note-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  note = part("note").value;
   part("note").blur();
 });
 
@@ -264,15 +319,21 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 async function others() {
+  const asked = nSent;
   try {
     const answer = await fetch(`/runs/${run}/review.json?what=states`);
-    if (answer.status === 401) return trouble("you are logged out; log in again in another tab");
+    if (answer.status === 401) return trouble("you are logged out: log in again in another tab");
+    if (!answer.ok) throw new Error(`answer ${answer.status}`);
     const told = await answer.json();
+    if (asked !== nSent) return;
     const unsent = new Set(waiting.flatMap((decision) => decision.body.flaws));
     for (const flaw of told.flaws) {
       if (flaws.has(flaw.id) && !unsent.has(flaw.id)) Object.assign(flaws.get(flaw.id), flaw);
     }
-    if (!waiting.length) show();
+    if (!waiting.length) {
+      trouble("");
+      show();
+    }
   } catch (error) {
     trouble(`the server does not answer (${error.message})`);
   }

@@ -97,9 +97,10 @@ pub(super) async fn change(
         )));
     }
     let own = changed.as_str() == asker.person.name;
-    if own && matches!(sent.act.as_str(), "disable" | "role") {
+    if own && matches!(sent.act.as_str(), "disable" | "role" | "password") {
         return Err(Refusal::Wrong(
-            "nobody takes their own rights away: another administrator can".to_owned(),
+            "nobody changes their own rights here: another administrator can, and your password is changed above"
+                .to_owned(),
         ));
     }
     let name = changed.clone();
@@ -130,9 +131,8 @@ pub(super) async fn change(
         Ok(())
     })
     .await?;
-    if !own {
-        qc.sessions().end_all_of(changed.as_str());
-    }
+    let but = own.then_some(asker.person.csrf.as_str());
+    qc.sessions().end_all_of(changed.as_str(), but);
     Ok(Redirect::to("/accounts").into_response())
 }
 
@@ -173,7 +173,8 @@ pub(super) async fn own_password(
         qc.sessions().has_failed(&name, None);
         return Err(Refusal::Wrong("the password until now is wrong".to_owned()));
     }
-    let told = "the password is changed".to_owned();
+    qc.sessions().end_all_of(&name, Some(&asker.person.csrf));
+    let told = "the password is changed, and your other sessions have ended".to_owned();
     Ok(shown(&qc, &asker, Some(told)).await?.into_response())
 }
 

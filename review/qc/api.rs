@@ -25,7 +25,7 @@ use super::refusal::Refusal;
 use super::rolls::Asked as RollsAsked;
 use super::units::rfc3339;
 use super::verdicts::{SentForMany, decided_by};
-use super::{Id, Qc};
+use super::{ProgramId, Qc};
 use crate::access::{Act, may, secret_sha256};
 use crate::assessor::RollGrade;
 
@@ -236,7 +236,11 @@ async fn rolls(
 
 /// One run of a roll.
 #[utoipa::path(get, path = "/api/v1/runs/{run}", params(("run" = String, Path, description = "id of a run")), responses((status = 200, body = RollTold)))]
-async fn run(State(qc): State<Qc>, _program: Program, Id(run): Id<RunId>) -> Response {
+async fn run(
+    State(qc): State<Qc>,
+    _program: Program,
+    ProgramId(run): ProgramId<RunId>,
+) -> Response {
     let found = qc
         .stores()
         .look(move |store| Ok(RollTold::of(&store.roll_row(run)?)))
@@ -266,7 +270,11 @@ struct Cell {
 
 /// What was looked at, and what was not.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/coverage", params(("run" = String, Path, description = "id of a run")), responses((status = 200, body = Coverage)))]
-async fn coverage(State(qc): State<Qc>, _program: Program, Id(run): Id<RunId>) -> Response {
+async fn coverage(
+    State(qc): State<Qc>,
+    _program: Program,
+    ProgramId(run): ProgramId<RunId>,
+) -> Response {
     let found = qc
         .stores()
         .look(move |store| {
@@ -364,7 +372,7 @@ struct FlawsQuery {
 async fn flaws(
     State(qc): State<Qc>,
     _program: Program,
-    Id(run): Id<RunId>,
+    ProgramId(run): ProgramId<RunId>,
     Query(asked): Query<FlawsQuery>,
 ) -> Response {
     let found = async {
@@ -420,7 +428,11 @@ struct Grades {
 
 /// Points and quality.
 #[utoipa::path(get, path = "/api/v1/runs/{run}/grades", params(("run" = String, Path, description = "id of a run")), responses((status = 200, body = Grades)))]
-async fn grades(State(qc): State<Qc>, _program: Program, Id(run): Id<RunId>) -> Response {
+async fn grades(
+    State(qc): State<Qc>,
+    _program: Program,
+    ProgramId(run): ProgramId<RunId>,
+) -> Response {
     let assessor = qc.assessor();
     let found = qc
         .stores()
@@ -458,7 +470,11 @@ struct VerdictTold {
 
 /// One flaw.
 #[utoipa::path(get, path = "/api/v1/flaws/{flaw}", params(("flaw" = String, Path, description = "id of a flaw")), responses((status = 200, body = WholeFlaw)))]
-async fn flaw(State(qc): State<Qc>, _program: Program, Id(flaw): Id<FlawId>) -> Response {
+async fn flaw(
+    State(qc): State<Qc>,
+    _program: Program,
+    ProgramId(flaw): ProgramId<FlawId>,
+) -> Response {
     let found = qc
         .stores()
         .look(move |store| {
@@ -488,7 +504,11 @@ async fn flaw(State(qc): State<Qc>, _program: Program, Id(flaw): Id<FlawId>) -> 
 
 /// The picture of a flaw, as it was kept.
 #[utoipa::path(get, path = "/api/v1/flaws/{flaw}/crop.png", params(("flaw" = String, Path, description = "id of a flaw")), responses((status = 200, content_type = "image/png", body = Vec<u8>)))]
-async fn crop(State(qc): State<Qc>, _program: Program, Id(flaw): Id<FlawId>) -> Response {
+async fn crop(
+    State(qc): State<Qc>,
+    _program: Program,
+    ProgramId(flaw): ProgramId<FlawId>,
+) -> Response {
     let crop = qc.stores().look(move |store| Ok(store.crop(flaw)?)).await;
     match crop.and_then(|crop| crop.ok_or(Refusal::NotFound)) {
         Ok(crop) => ([(header::CONTENT_TYPE, "image/png")], crop.png).into_response(),

@@ -31,6 +31,8 @@ struct Page {
     facts: Vec<(&'static str, String)>,
     may_review: bool,
     may_undo: bool,
+    /// Whose verdict that takes back.
+    undo: &'static str,
     classes: Vec<String>,
     history: Vec<Said>,
     map: String,
@@ -122,6 +124,11 @@ fn page_of(
         facts: facts_of(reviewed, units),
         may_review,
         may_undo: may_review && reviewed.state != "open",
+        undo: if may(asker.person.role, Act::UndoOthers) {
+            "undo_any"
+        } else {
+            "undo"
+        },
         classes,
         history: history.iter().map(Said::of).collect(),
         map: map_around(store, &about, &flaws, reviewed, units)?,

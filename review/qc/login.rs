@@ -75,7 +75,7 @@ pub(super) async fn log_in(
     };
     let secret = qc
         .sessions()
-        .begin(account.name.to_string(), account.role, address)
+        .begin(account.name.to_string(), account.role)
         .map_err(|error| {
             tracing::error!(%error, "the system has no random bytes");
             Refusal::Failed

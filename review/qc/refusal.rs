@@ -35,7 +35,7 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unknown { .. } => Self::NotFound,
-            StoreError::Invalid { .. } => Self::Wrong(error.to_string()),
+            StoreError::Invalid { .. } | StoreError::Taken { .. } => Self::Wrong(error.to_string()),
             StoreError::Busy { .. } => Self::Busy,
             error => Self::Inner(error),
         }

@@ -8,7 +8,7 @@
 //! audit log, so that a log that is changed later no longer fits it. The page holds its pictures and fetches
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use askama::Template;
@@ -24,7 +24,7 @@ use super::map::{self, Strip};
 use super::refusal::Refusal;
 use super::reviewed::{Reviewed, flaws_of, worst_first};
 use super::roll::{gaps_of, place_of};
-use super::units::{Units, moment};
+use super::units::{Units, rfc3339};
 use super::words::{plain, said_of};
 use super::{Asker, Id, Qc};
 use crate::assessor::{Assessor, RollGrade};
@@ -170,7 +170,7 @@ impl Report {
         let head = store.last_entry(place)?;
         Ok(Self {
             version: REPORT_VERSION,
-            made_at: moment(store::now_us()),
+            made_at: rfc3339(store::now_us()),
             roll: RollFacts {
                 number: about.roll_number.to_string(),
                 article: about.article.to_string(),
@@ -179,8 +179,8 @@ impl Report {
                 run: run.to_string(),
                 state: about.state.to_string(),
                 message: about.message.clone(),
-                begun_at: moment(about.started_at_us),
-                ended_at: about.ended_at_us.map(moment),
+                begun_at: rfc3339(about.started_at_us),
+                ended_at: about.ended_at_us.map(rfc3339),
             },
             size: size_of(&about, &coverage)?,
             inspected_mm2: totals.inspected_um2 as f64 / 1e6,
@@ -222,6 +222,12 @@ impl Report {
             write!(out, ",{}", quoted(&format!("points {}", grade.rules))).expect(TAKES_ALL);
         }
         out.push_str("\r\n");
+        let points: Vec<HashMap<&str, u64>> = (self.grades.iter())
+            .map(|grade| {
+                let points = grade.points_of.iter();
+                points.map(|(id, points)| (id.as_str(), *points)).collect()
+            })
+            .collect();
         for flaw in &self.flaws {
             let verdict = flaw.verdict.as_ref();
             let said = |field: fn(&VerdictFacts) -> &str| verdict.map(field).unwrap_or_default();
@@ -243,9 +249,9 @@ impl Report {
                 quoted(said(|verdict| verdict.note.as_deref().unwrap_or_default())),
             )
             .expect(TAKES_ALL);
-            for grade in &self.grades {
-                let points = grade.points_of.iter().find(|(id, _)| *id == flaw.id);
-                write!(out, ",{}", points.map_or(0, |(_, points)| *points)).expect(TAKES_ALL);
+            for points in &points {
+                let points = points.get(flaw.id.as_str()).copied().unwrap_or(0);
+                write!(out, ",{points}").expect(TAKES_ALL);
             }
             out.push_str("\r\n");
         }
@@ -383,7 +389,7 @@ fn flaw_facts(
             verdict: standing.map(|verdict| VerdictFacts {
                 decision: verdict.decision.as_str().to_owned(),
                 by: verdict.account,
-                at: moment(verdict.at_us),
+                at: rfc3339(verdict.at_us),
                 note: verdict.note,
             }),
         });
@@ -493,21 +499,32 @@ pub(super) async fn page(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Refusal> {
     let (assessor, place) = (qc.assessor(), qc.settings().place.clone());
-    let report = qc
+    let (form, units) = (asked.form, asker.units);
+    // Made where it may take its time: the pages of others do not wait for it.
+    let text = qc
         .stores()
-        .look(move |store| Ok(Report::of(store, run, &*assessor, &place)?))
+        .look(move |store| {
+            let report = Report::of(store, run, &*assessor, &place)?;
+            let made = match form {
+                Form::Html => report.html(units).map_err(|error| error.to_string()),
+                Form::Json => report.json().map_err(|error| error.to_string()),
+                Form::Csv => Ok(report.csv()),
+            };
+            made.map_err(|error| {
+                tracing::error!(error, "a report could not be made");
+                Refusal::Failed
+            })
+        })
         .await?;
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "a report could not be made");
-        Refusal::Failed
+    let as_file = |kind: &str, extension: &str| {
+        let disposition = format!("attachment; filename=\"roll-{run}.{extension}\"");
+        [
+            (header::CONTENT_TYPE, kind.to_owned()),
+            (header::CONTENT_DISPOSITION, disposition),
+        ]
     };
-    let name = |kind: &str| {
-        let disposition = format!("attachment; filename=\"roll-{run}.{kind}\"");
-        (header::CONTENT_DISPOSITION, disposition)
-    };
-    Ok(match asked.form {
+    Ok(match form {
         Form::Html => {
-            let html = report.html(asker.units).map_err(|error| failed(&error))?;
             let headers = [
                 (header::CONTENT_TYPE, "text/html; charset=utf-8"),
                 // It holds its own style and pictures, and may fetch nothing.
@@ -516,16 +533,9 @@ pub(super) async fn page(
                     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
                 ),
             ];
-            (headers, html).into_response()
+            (headers, text).into_response()
         }
-        Form::Json => {
-            let json = report.json().map_err(|error| failed(&error))?;
-            let kind = (header::CONTENT_TYPE, "application/json".to_owned());
-            ([kind, name("json")], json).into_response()
-        }
-        Form::Csv => {
-            let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned());
-            ([kind, name("csv")], report.csv()).into_response()
-        }
+        Form::Json => (as_file("application/json", "json"), text).into_response(),
+        Form::Csv => (as_file("text/csv; charset=utf-8", "csv"), text).into_response(),
     })
 }

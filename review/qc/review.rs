@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::reviewed::{Order, Reviewed, flaws_of, worst_first};
 use super::units::Units;
 use super::words::{plain, said_of};
-use super::{Asker, Frame, Id, Qc, Script, html};
+use super::{Asker, Frame, Id, ProgramId, Qc, Script, html};
 use crate::access::{Act, may};
 
 #[derive(Template)]
@@ -72,6 +72,9 @@ struct Looks {
 
 #[derive(Serialize)]
 struct All {
+    /// Whose session it is, and its word: a page that was open before goes on with it.
+    account: String,
+    csrf: String,
     flaws: Vec<Told>,
     groups: Vec<Vec<String>>,
 }
@@ -150,10 +153,11 @@ fn by_use<'a>(classes: &[String], used: impl Iterator<Item = &'a str>) -> Vec<St
 pub(super) async fn flaws(
     State(qc): State<Qc>,
     Script(asker): Script,
-    Id(run): Id<RunId>,
+    ProgramId(run): ProgramId<RunId>,
     Query(asked): Query<Asked>,
 ) -> Response {
     let units = asker.units;
+    let (account, csrf) = (asker.person.name, asker.person.csrf);
     let found = qc
         .stores()
         .look(move |store| {
@@ -161,6 +165,8 @@ pub(super) async fn flaws(
             let mut flaws = flaws_of(store, run)?;
             if asked.what == What::States {
                 return Ok(All {
+                    account,
+                    csrf,
                     flaws: flaws.iter().map(Told::state_of).collect(),
                     groups: Vec::new(),
                 });
@@ -170,6 +176,8 @@ pub(super) async fn flaws(
             }
             let text = |ids: Vec<FlawId>| ids.iter().map(ToString::to_string).collect();
             Ok(All {
+                account,
+                csrf,
                 groups: groups(&flaws).into_iter().map(text).collect(),
                 flaws: flaws.iter().map(|each| Told::all_of(each, units)).collect(),
             })

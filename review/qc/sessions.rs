@@ -7,7 +7,8 @@
 //! Sessions live in memory: a program that begins anew asks everybody to log in again. The secret is 32
 //! random bytes in a cookie that no script reads and no other site sends. Whoever fails too often waits,
 //! longer each time, by name and by address; both lists are bounded. A session ends [`IDLE`] after it was
-//! last used, [`LONGEST`] after it began, and at once when its account is changed.
+//! last used, [`LONGEST`] after it began, and when its account is disabled or gets another role: here at once, elsewhere
+//! within [`CHECK_EVERY`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ use store::Role;
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long a session lasts: a shift.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// How often it is looked whether an account was changed elsewhere.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Sessions at once; the oldest makes room.
 const MOST_SESSIONS: usize = 1000;
 /// Failures that cost nothing.
@@ -47,12 +50,16 @@ struct Session {
     person: Person,
     began: Instant,
     used: Instant,
+    /// When its account was looked at last.
+    checked: Instant,
 }
 
 /// Who or what tries to log in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Trier {
-    Account(String),
+    /// The digest of its name: a long one takes no more room.
+    Account([u8; 32]),
+    /// An IPv6 address by the network that one household has.
     Address(IpAddr),
 }
 
@@ -115,17 +122,11 @@ impl Sessions {
     ///
     /// # Errors
     /// When the system has no random bytes.
-    pub(super) fn begin(
-        &self,
-        name: String,
-        role: Role,
-        address: Option<IpAddr>,
-    ) -> Result<String, getrandom::Error> {
+    pub(super) fn begin(&self, name: String, role: Role) -> Result<String, getrandom::Error> {
         let (secret, csrf) = (random()?, random()?);
         let mut failures = self.failures();
-        triers(&name, address).for_each(|trier| {
-            failures.remove(&trier);
-        });
+        // Who owns one account must not clear an address for tries at another.
+        failures.remove(&Trier::Account(digest(&name)));
         drop(failures);
         let mut sessions = self.sessions();
         sessions.retain(|_, session| session.is_on());
@@ -140,6 +141,7 @@ impl Sessions {
             person: Person { name, role, csrf },
             began: now,
             used: now,
+            checked: now,
         };
         sessions.insert(digest(&secret), session);
         Ok(secret)
@@ -157,15 +159,28 @@ impl Sessions {
         Some(session.person.clone())
     }
 
+    /// Whether its account should be looked at again, which is then taken for done.
+    pub(super) fn is_due(&self, secret: &str) -> bool {
+        let mut sessions = self.sessions();
+        let session = sessions.get_mut(&digest(secret));
+        let session = session.filter(|session| session.checked.elapsed() >= CHECK_EVERY);
+        if let Some(session) = session {
+            session.checked = Instant::now();
+            return true;
+        }
+        false
+    }
+
     /// Ends the session with that secret.
     pub(super) fn end(&self, secret: &str) {
         self.sessions().remove(&digest(secret));
     }
 
-    /// Ends all sessions of an account.
-    pub(super) fn end_all_of(&self, name: &str) {
-        self.sessions()
-            .retain(|_, session| session.person.name != name);
+    /// Ends all sessions of an account, but for the one with the word `but`.
+    pub(super) fn end_all_of(&self, name: &str, but: Option<&str>) {
+        self.sessions().retain(|_, session| {
+            session.person.name != name || but == Some(session.person.csrf.as_str())
+        });
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
@@ -185,11 +200,19 @@ impl Session {
 
 fn triers(account: &str, address: Option<IpAddr>) -> impl Iterator<Item = Trier> {
     [
-        Some(Trier::Account(account.to_owned())),
-        address.map(Trier::Address),
+        Some(Trier::Account(digest(account))),
+        address.map(|address| Trier::Address(network_of(address))),
     ]
     .into_iter()
     .flatten()
+}
+
+/// The address, or of IPv6 its first 64 bits.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(six) => IpAddr::V6((u128::from(six) >> 64 << 64).into()),
+    }
 }
 
 fn digest(secret: &str) -> [u8; 32] {
@@ -210,12 +233,8 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_secret_until_it_ends() {
         let sessions = Sessions::default();
-        let ayla = sessions
-            .begin("ayla".to_owned(), Role::Reviewer, None)
-            .unwrap();
-        let bert = sessions
-            .begin("bert".to_owned(), Role::Viewer, None)
-            .unwrap();
+        let ayla = sessions.begin("ayla".to_owned(), Role::Reviewer).unwrap();
+        let bert = sessions.begin("bert".to_owned(), Role::Viewer).unwrap();
         assert_eq!(sessions.whose(&ayla).unwrap().name, "ayla");
         assert_ne!(
             sessions.whose(&ayla).unwrap().csrf,
@@ -226,7 +245,7 @@ mod tests {
         }
         sessions.end(&ayla);
         assert!(sessions.whose(&ayla).is_none());
-        sessions.end_all_of("bert");
+        sessions.end_all_of("bert", None);
         assert!(sessions.whose(&bert).is_none());
     }
 
@@ -245,10 +264,9 @@ mod tests {
         let first = sessions.must_wait("ayla", None).unwrap();
         sessions.has_failed("ayla", None);
         assert!(sessions.must_wait("ayla", None).unwrap() > first);
-        sessions
-            .begin("ayla".to_owned(), Role::Viewer, address)
-            .unwrap();
-        assert_eq!(sessions.must_wait("ayla", address), None);
+        sessions.begin("ayla".to_owned(), Role::Viewer).unwrap();
+        assert_eq!(sessions.must_wait("ayla", None), None);
+        assert!(sessions.must_wait("ayla", address).is_some());
     }
 
     #[test]

@@ -46,9 +46,13 @@ pub(super) async fn sign(
                 account: &account,
                 role,
             };
-            if sent.act == "withdraw" {
-                store.withdraw_signature(&by, run, &digest, sent.why.trim())?;
-                return Ok(());
+            match sent.act.as_str() {
+                "withdraw" => {
+                    store.withdraw_signature(&by, run, &digest, sent.why.trim())?;
+                    return Ok(());
+                }
+                "sign" => {}
+                _ => return Err(Refusal::Wrong("expected sign or withdraw".to_owned())),
             }
             let grades = assessor.grades(store, run).map_err(Refusal::Wrong)?;
             let grade = grades.iter().find(|grade| grade.digest == digest);

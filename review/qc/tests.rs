@@ -372,6 +372,33 @@ async fn a_verdict_is_stored_before_it_is_answered_and_others_see_it() {
 type FlawIdText = store::FlawId;
 
 #[tokio::test]
+async fn a_decision_that_is_sent_again_is_written_once() {
+    let mill = Mill::new();
+    let (session, csrf) = mill.log_in("reviewer").await;
+    let all = mill.flaws(&session).await;
+    assert_eq!(all["account"], "reviewer");
+    let id = all["flaws"][0]["id"].as_str().unwrap();
+    let verdicts = format!("/runs/{}/verdicts", mill.run);
+    let mut told = Vec::new();
+    for (decision, key) in [
+        ("confirmed", "1"),
+        ("rejected", "2"),
+        ("undo", "3"),
+        ("undo", "3"),
+    ] {
+        let body = format!(r#"{{"flaws": ["{id}"], "decision": "{decision}", "key": "{key}"}}"#);
+        let (status, text) = mill.post_json(&verdicts, &session, &csrf, &body).await;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        told.push(text);
+    }
+    assert_eq!(told[2], told[3]);
+    let all = mill.flaws(&session).await;
+    assert_eq!(all["flaws"][0]["state"], "confirmed", "one was taken back");
+    let given = mill.store().verdicts(id.parse().unwrap()).unwrap();
+    assert_eq!(given.len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_sent_without_right_or_sense_changes_nothing() {
     let mill = Mill::new();
     let (viewer, viewer_csrf) = mill.log_in("viewer").await;

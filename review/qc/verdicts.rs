@@ -15,22 +15,25 @@ use utoipa::ToSchema;
 use super::refusal::Refusal;
 use super::review::Told;
 use super::reviewed::reviewed;
-use super::{Asker, Id, Qc, Script};
+use super::{Asker, Id, ProgramId, Qc, Script};
 use crate::access::{Act, may};
 
 /// Flaws of one decision, at most.
 const MOST_FLAWS: usize = 1000;
+/// Longest key of a decision.
+const LONGEST_KEY: usize = 100;
 
 /// What a person has decided.
 pub(super) enum Decided {
     Verdict(NewVerdict),
-    TakenBack,
+    TakenBack(Whose),
 }
 
 /// What was sent.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Sent {
-    /// `confirmed`, `rejected`, `reclassified` or `undo`.
+    /// `confirmed`, `rejected`, `reclassified`; `undo` takes one's own last verdict back, `undo_any`
+    /// anybody's.
     decision: String,
     /// The class, where it is reclassified.
     #[serde(default)]
@@ -38,6 +41,9 @@ pub(super) struct Sent {
     /// Why, in words.
     #[serde(default)]
     note: String,
+    /// What tells a decision that is sent again from another one; at most 100 characters.
+    #[serde(default)]
+    key: String,
     /// The word of a form; programs leave it out.
     #[serde(default)]
     #[schema(ignore)]
@@ -49,7 +55,8 @@ impl Sent {
         let decision = match self.decision.as_str() {
             "confirmed" => Decision::Confirmed,
             "rejected" => Decision::Rejected,
-            "undo" => return Ok(Decided::TakenBack),
+            "undo" => return Ok(Decided::TakenBack(Whose::Own)),
+            "undo_any" => return Ok(Decided::TakenBack(Whose::Anybody)),
             "reclassified" => {
                 let class = self.class.as_deref().unwrap_or_default();
                 if !classes.iter().any(|known| known == class) {
@@ -62,7 +69,7 @@ impl Sent {
             }
             _ => {
                 return Err(Refusal::Wrong(
-                    "expected confirmed, rejected, reclassified or undo".to_owned(),
+                    "expected confirmed, rejected, reclassified, undo or undo_any".to_owned(),
                 ));
             }
         };
@@ -83,7 +90,7 @@ pub(super) async fn by_form(
 ) -> Result<Response, Refusal> {
     asker.must_have_sent(&sent.csrf)?;
     let decided = sent.decided(&qc.settings().classes)?;
-    decide(&qc, &asker, None, vec![flaw], decided).await?;
+    decide(&qc, &asker, (None, ""), vec![flaw], decided).await?;
     Ok(Redirect::to(&format!("/flaws/{flaw}")).into_response())
 }
 
@@ -105,7 +112,7 @@ struct Stored {
 pub(super) async fn by_script(
     State(qc): State<Qc>,
     Script(asker): Script,
-    Id(run): Id<RunId>,
+    ProgramId(run): ProgramId<RunId>,
     body: axum::body::Bytes,
 ) -> Response {
     match stored(&qc, &asker, run, &body).await {
@@ -124,6 +131,11 @@ impl SentForMany {
     /// The flaws, and what was decided on them.
     pub(super) fn checked(&self, classes: &[String]) -> Result<(Vec<FlawId>, Decided), Refusal> {
         let Self { flaws, sent } = self;
+        if sent.key.len() > LONGEST_KEY {
+            return Err(Refusal::Wrong(format!(
+                "expected a key of at most {LONGEST_KEY} characters"
+            )));
+        }
         if flaws.is_empty() || flaws.len() > MOST_FLAWS {
             return Err(Refusal::Wrong(format!(
                 "found a decision for {} flaws, expected 1 to {MOST_FLAWS}",
@@ -137,20 +149,23 @@ impl SentForMany {
 
 async fn stored(qc: &Qc, asker: &Asker, run: RunId, body: &[u8]) -> Result<Vec<Told>, Refusal> {
     asker.script_must_have_sent()?;
-    let (flaws, decided) = SentForMany::read(body)?.checked(&qc.settings().classes)?;
-    decide(qc, asker, Some(run), flaws, decided).await
+    let sent = SentForMany::read(body)?;
+    let (flaws, decided) = sent.checked(&qc.settings().classes)?;
+    decide(qc, asker, (Some(run), &sent.sent.key), flaws, decided).await
 }
 
-/// Writes what a person decided and gives back what is now so.
+/// Writes what a person decided and gives back what is now so. What was written under the same key before is
+/// not written again: the answer to it may have been lost.
 async fn decide(
     qc: &Qc,
     asker: &Asker,
-    run: Option<RunId>,
+    (run, key): (Option<RunId>, &str),
     flaws: Vec<FlawId>,
     decided: Decided,
 ) -> Result<Vec<Told>, Refusal> {
     let chain = qc.chain()?;
     let account = Name::new(&asker.person.name)?;
+    let (seen, key) = (qc.clone(), (account.to_string(), key.to_owned()));
     qc.stores()
         .write(move |store| {
             let by = By {
@@ -158,7 +173,10 @@ async fn decide(
                 account: &account,
                 role: role_now(store, &account)?,
             };
-            decided_by(store, &by, run, &flaws, decided)?;
+            if !seen.has_written(&key) {
+                decided_by(store, &by, run, &flaws, decided)?;
+                seen.was_written(key);
+            }
             let now = flaws.into_iter().map(|flaw| {
                 let (_, judged) = store.judged_flaw(flaw)?;
                 Ok(Told::state_of(&reviewed(judged)))
@@ -193,12 +211,10 @@ pub(super) fn decided_by(
                 store.give_verdicts(by, &flaws, &verdict)?;
             }
         }
-        Decided::TakenBack => {
-            let whose = if may(by.role, Act::UndoOthers) {
-                Whose::Anybody
-            } else {
-                Whose::Own
-            };
+        Decided::TakenBack(whose) => {
+            if whose == Whose::Anybody && !may(by.role, Act::UndoOthers) {
+                return Err(Refusal::Forbidden);
+            }
             for flaw in flaws {
                 store.undo_verdict(by, *flaw, whose)?;
             }
