@@ -49,7 +49,7 @@ impl Browser {
             .stdout(Stdio::null())
             .spawn();
         let Ok(mut child) = started else {
-            eprintln!("NOT RUN: chromium is not installed (Debian: apt install chromium)");
+            crate::not_run("chromium is not installed (Debian: apt install chromium)");
             return None;
         };
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -193,9 +193,11 @@ impl Browser {
             let mut answer: Value = serde_json::from_str(&text).unwrap();
             // All else is told of what happens in the page.
             if answer["id"] == self.next_id {
-                return match answer["error"].take() {
-                    Value::Null => Ok(answer["result"].take()),
-                    error => Err(error.to_string()),
+                let error = answer["error"].take();
+                return if error.is_null() {
+                    Ok(answer["result"].take())
+                } else {
+                    Err(error.to_string())
                 };
             }
         }

@@ -215,7 +215,6 @@ fn sixty_decisions_by_keyboard_take_less_than_a_minute_and_every_one_is_stored()
         "document.getElementById('review').dataset.decided === '{N_DECISIONS}' && document.getElementById('review').dataset.unsent === '0'"
     ));
     let took = since.elapsed();
-    eprintln!("{N_DECISIONS} decisions took {took:?}");
     assert!(took < A_MINUTE, "{took:?}");
     let store = mill.store();
     let flaws = store.flaws(run).unwrap();

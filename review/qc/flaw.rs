@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use store::{Decision, FlawId, RunId, Store, Verdict};
+use store::{FlawId, RunId, Store, Verdict};
 
 use super::map::{self, Strip};
 use super::refusal::Refusal;
@@ -57,9 +57,9 @@ struct Said {
 
 impl Said {
     fn of(verdict: &Verdict) -> Self {
-        let what = match &verdict.decision {
-            Decision::Reclassified(class) => format!("reclassified as {}", plain(class.as_str())),
-            decision => decision.as_str().to_owned(),
+        let what = match verdict.decision.class() {
+            Some(class) => format!("reclassified as {}", plain(class.as_str())),
+            None => verdict.decision.as_str().to_owned(),
         };
         let undone = verdict.undone.as_ref().map(|undone| {
             let at = moment(undone.at_us);

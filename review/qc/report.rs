@@ -314,9 +314,10 @@ pub enum ReportError {
 
 impl From<Refusal> for ReportError {
     fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Inner(error) => Self::Store(error),
-            refusal => Self::Said(format!("{refusal:?}")),
+        if let Refusal::Inner(error) = refusal {
+            Self::Store(error)
+        } else {
+            Self::Said(format!("{refusal:?}"))
         }
     }
 }

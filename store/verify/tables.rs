@@ -12,6 +12,9 @@ use crate::entries::{Entry, EntryKind};
 use crate::names::{FlawId, Name, RunId};
 use crate::{Store, StoreError, rows};
 
+/// What a row says, and the number of the entry that says the same.
+type Told<'a> = &'a dyn Fn(&Row) -> Result<(Json, i64), StoreError>;
+
 /// Entries of a chain in order, each with the verdict that it made and the verdict that it took back.
 pub(super) const SELECT_WITH_ROWS: &str = "SELECT entries.chain, entries.number, entries.at, \
     entries.account, entries.role, entries.kind, entries.subject, entries.run, entries.body, \
@@ -34,9 +37,7 @@ pub(super) fn compare(entry: &Entry, row: &Row, kept: &mut Kept) -> Option<Break
     let body: Json = serde_json::from_str(&entry.body_json).unwrap_or_default();
     let kind: Option<EntryKind> = entry.kind.parse().ok();
     let made = row.optional(10, made).ok()?;
-    let undone = row
-        .optional(16, |row, first| flaw_and_nth(row, first))
-        .ok()?;
+    let undone = row.optional(16, flaw_and_nth).ok()?;
     let disagree = |found: String| Some(verdicts(found));
     let number = entry.number;
     match kind {
@@ -239,7 +240,7 @@ impl Store {
         kind: EntryKind,
         only: Option<&Name>,
         kept: &BTreeMap<String, i64>,
-        told: &dyn Fn(&Row) -> Result<(Json, i64), StoreError>,
+        told: Told<'_>,
     ) -> Result<Vec<Break>, StoreError> {
         let disagree = |found: String| Break::Table { table, found };
         let columns: Vec<String> = columns

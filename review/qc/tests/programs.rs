@@ -205,6 +205,6 @@ fn resolved(described: &serde_json::Value, schema: &serde_json::Value) -> serde_
                 .collect()
         }
         Value::Array(all) => all.iter().map(|each| resolved(described, each)).collect(),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => schema.clone(),
     }
 }
