@@ -4,9 +4,9 @@
 //! frame ─▶ RowLight ─▶ each chunk against its own last 200 mm ─▶ excursions ─▶ bands ─▶ Seam
 //! ```
 //!
-//! An **excursion** is a stretch of a chunk that lies beyond [`FAR_SHARE`] of its usual level and beyond
-//! [`FAR_SPREADS`] of its spread, short returns included. It looks like a seam when it is [`LEAST_MM`] to
-//! [`MOST_MM`] long and has two bright ridges with a furrow between them. Excursions that touch beside each
+//! An **excursion** is a stretch of a chunk that lies beyond `FAR_SHARE` of its usual level and beyond
+//! `FAR_SPREADS` of its spread, short returns included. It looks like a seam when it is `LEAST_MM` to
+//! `MOST_MM` long and has two bright ridges with a furrow between them. Excursions that touch beside each
 //! other are one **band**. A band is a seam when nearly every chunk of the cloth has such an excursion in it,
 //! and it is no longer than a seam that is askew. Anything else is none, and is judged as ever: a pick is too
 //! thin, a bar or a start mark too weak and of one piece, a crack or a stain only dark, a hole mostly dark, a crease
@@ -15,7 +15,7 @@
 //!
 //! Rows are taken one by one: what is found does not depend on where frames begin. A watch knows neither
 //! clock nor web, only rows; it counts them from the first on. Cloth that does not continue is learned anew
-//! ([`SeamWatch::forget`]): over the first [`WARM_UP_MM`] of it no seam is known.
+//! ([`SeamWatch::forget`]): over the first `WARM_UP_MM` of it no seam is known.
 
 mod row_light;
 
