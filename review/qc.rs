@@ -43,7 +43,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use store::{Chain, ChainKey, Name};
+use store::{By, Chain, ChainKey, Name, Store};
 
 use self::refusal::Refusal;
 pub use self::report::{REPORT_SCHEMA, REPORT_VERSION, Report, ReportError};
@@ -179,6 +179,34 @@ impl Qc {
         }
     }
 
+    /// Does something in the store as who asks, if they may do it now: an account that was changed since its
+    /// login may do no more than it may by then.
+    async fn write_as<T: Send + 'static>(
+        &self,
+        asker: &Asker,
+        act: Act,
+        work: impl FnOnce(&mut Store, &By<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let account = Name::new(&asker.person.name)?;
+        let chain = self.chain()?;
+        self.stores()
+            .write(move |store| {
+                let now = store.account(&account)?;
+                let now = now.filter(|account| !account.is_disabled);
+                let role = now.ok_or(Refusal::Unknown)?.role;
+                if !may(role, act) {
+                    return Err(Refusal::Forbidden);
+                }
+                let by = By {
+                    chain: &chain,
+                    account: &account,
+                    role,
+                };
+                work(store, &by)
+            })
+            .await
+    }
+
     fn assessor(&self) -> Arc<dyn Assessor> {
         Arc::clone(&self.0.assessor)
     }
@@ -254,7 +282,8 @@ struct Asker {
     person: Person,
     units: Units,
     here: String,
-    headers: HeaderMap,
+    /// The word of its forms, as a script says it; empty where none does.
+    said_by_script: String,
 }
 
 impl Asker {
@@ -286,8 +315,7 @@ impl Asker {
 
     /// Refuses what was sent from a page that is not this person's own.
     fn must_have_sent(&self, csrf: &str) -> Result<(), Refusal> {
-        // Both are random and as long as each other, or it is refused before it is compared.
-        if csrf.len() == self.person.csrf.len() && csrf == self.person.csrf {
+        if csrf == self.person.csrf {
             Ok(())
         } else {
             Err(Refusal::Forbidden)
@@ -296,11 +324,7 @@ impl Asker {
 
     /// The same for a script, which says it in a header.
     fn script_must_have_sent(&self) -> Result<(), Refusal> {
-        let said = self
-            .headers
-            .get("x-csrf")
-            .and_then(|said| said.to_str().ok());
-        self.must_have_sent(said.unwrap_or_default())
+        self.must_have_sent(&self.said_by_script)
     }
 }
 
@@ -311,11 +335,15 @@ impl FromRequestParts<Qc> for Asker {
         let person = qc.person(&parts.headers).await?;
         let units = cookie(&parts.headers, UNITS).and_then(Units::from_word);
         let here = parts.uri.path_and_query();
+        let said = parts
+            .headers
+            .get("x-csrf")
+            .and_then(|said| said.to_str().ok());
         Ok(Self {
             person,
             units: units.unwrap_or_default(),
             here: here.map_or_else(|| "/rolls".to_owned(), ToString::to_string),
-            headers: parts.headers.clone(),
+            said_by_script: said.unwrap_or_default().to_owned(),
         })
     }
 }

@@ -8,11 +8,11 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use store::{Account, By, Name, Role, Store};
+use store::{Account, Name, Role};
 
 use super::refusal::Refusal;
+use super::sessions::said_wait;
 use super::units::moment;
-use super::verdicts::role_now;
 use super::{Asker, Frame, Qc, html};
 use crate::access::{Act, hash_password, may, verify_password};
 
@@ -104,7 +104,7 @@ pub(super) async fn change(
         ));
     }
     let name = changed.clone();
-    written(&qc, &asker, Act::ManageAccounts, move |store, by| {
+    qc.write_as(&asker, Act::ManageAccounts, move |store, by| {
         match sent.act.as_str() {
             "add" => {
                 let hash = hashed(&sent.password)?;
@@ -154,21 +154,18 @@ pub(super) async fn own_password(
     let account = Name::new(&asker.person.name)?;
     let name = account.as_str().to_owned();
     if let Some(wait) = qc.sessions().must_wait(&name, None) {
-        let said = format!(
-            "too many failures: try again in {} s",
-            wait.as_secs().max(1)
-        );
-        return Err(Refusal::Wrong(said));
+        return Err(Refusal::Wrong(said_wait(wait)));
     }
-    let is_right = written(&qc, &asker, Act::Look, move |store, by| {
-        let now = store.account(&account)?.ok_or(Refusal::Unknown)?;
-        if !verify_password(Some(&now.password), &sent.before) {
-            return Ok(false);
-        }
-        store.set_account_password(by, &account, &hashed(&sent.password)?)?;
-        Ok(true)
-    })
-    .await?;
+    let is_right = qc
+        .write_as(&asker, Act::Look, move |store, by| {
+            let now = store.account(&account)?.ok_or(Refusal::Unknown)?;
+            if !verify_password(Some(&now.password), &sent.before) {
+                return Ok(false);
+            }
+            store.set_account_password(by, &account, &hashed(&sent.password)?)?;
+            Ok(true)
+        })
+        .await?;
     if !is_right {
         qc.sessions().has_failed(&name, None);
         return Err(Refusal::Wrong("the password until now is wrong".to_owned()));
@@ -176,31 +173,6 @@ pub(super) async fn own_password(
     qc.sessions().end_all_of(&name, Some(&asker.person.csrf));
     let told = "the password is changed, and your other sessions have ended".to_owned();
     Ok(shown(&qc, &asker, Some(told)).await?.into_response())
-}
-
-/// Does something in the store as who asks, if they may do it now.
-async fn written<T: Send + 'static>(
-    qc: &Qc,
-    asker: &Asker,
-    act: Act,
-    work: impl FnOnce(&mut Store, &By<'_>) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    let account = Name::new(&asker.person.name)?;
-    let chain = qc.chain()?;
-    qc.stores()
-        .write(move |store| {
-            let role = role_now(store, &account)?;
-            if !may(role, act) {
-                return Err(Refusal::Forbidden);
-            }
-            let by = By {
-                chain: &chain,
-                account: &account,
-                role,
-            };
-            work(store, &by)
-        })
-        .await
 }
 
 fn hashed(password: &str) -> Result<String, Refusal> {

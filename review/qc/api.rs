@@ -23,7 +23,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::refusal::Refusal;
 use super::rolls::Asked as RollsAsked;
-use super::units::rfc3339;
+use super::units::{mm, rfc3339, span_mm};
 use super::verdicts::{SentForMany, decided_by};
 use super::{ProgramId, Qc};
 use crate::access::{Act, may, secret_sha256};
@@ -159,14 +159,6 @@ impl RollTold {
     }
 }
 
-fn mm(um: i64) -> f64 {
-    um as f64 / 1e3
-}
-
-fn span(range: std::ops::Range<i64>) -> [f64; 2] {
-    [mm(range.start), mm(range.end)]
-}
-
 /// Rolls, and where the next ones begin.
 #[derive(Serialize, ToSchema)]
 struct Rolls {
@@ -287,8 +279,8 @@ async fn coverage(
                     CoverState::Gap(reason) => ("gap", Some(reason)),
                 };
                 Cell {
-                    along_mm: span(cell.rect.along()),
-                    across_mm: span(cell.rect.across()),
+                    along_mm: span_mm(cell.rect.along()),
+                    across_mm: span_mm(cell.rect.across()),
                     state,
                     reason,
                 }
@@ -333,8 +325,8 @@ impl FlawTold {
             class: judged.class().to_owned(),
             class_found: flaw.class.clone(),
             severity: flaw.severity.clone(),
-            along_mm: span(flaw.rect.along()),
-            across_mm: span(flaw.rect.across()),
+            along_mm: span_mm(flaw.rect.along()),
+            across_mm: span_mm(flaw.rect.across()),
             length_mm: mm(flaw.length_um),
             score: flaw.score,
             found_at: rfc3339(flaw.found_at_us),

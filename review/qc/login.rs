@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::refusal::Refusal;
+use super::sessions::said_wait;
 use super::{Asker, From, Qc, SESSION, cookie, html};
 use crate::access::verify_password;
 
@@ -46,11 +47,7 @@ pub(super) async fn log_in(
         Ok((status, html(&page)?).into_response())
     };
     if let Some(wait) = qc.sessions().must_wait(&name, address) {
-        let why = format!(
-            "too many failures: try again in {} s",
-            wait.as_secs().max(1)
-        );
-        return refuse(StatusCode::TOO_MANY_REQUESTS, why);
+        return refuse(StatusCode::TOO_MANY_REQUESTS, said_wait(wait));
     }
     let asked = name.clone();
     let account = qc

@@ -24,7 +24,7 @@ use super::map::{self, Strip};
 use super::refusal::Refusal;
 use super::reviewed::{Reviewed, flaws_of, worst_first};
 use super::roll::{gaps_of, place_of};
-use super::units::{Units, rfc3339};
+use super::units::{Units, mm, rfc3339, span_mm};
 use super::words::{plain, said_of};
 use super::{Asker, Id, Qc};
 use crate::assessor::{Assessor, RollGrade};
@@ -144,10 +144,6 @@ struct Picture {
     said: String,
     verdict: String,
     png: String,
-}
-
-fn mm(range: std::ops::Range<i64>) -> [f64; 2] {
-    [range.start as f64 / 1e3, range.end as f64 / 1e3]
 }
 
 impl Report {
@@ -352,8 +348,8 @@ fn gap_facts(coverage: &[CoverageCell]) -> Vec<GapFacts> {
     let gaps = coverage.iter().filter_map(|cell| match &cell.state {
         CoverState::Gap(reason) => Some(GapFacts {
             reason: reason.clone(),
-            along_mm: mm(cell.rect.along()),
-            across_mm: mm(cell.rect.across()),
+            along_mm: span_mm(cell.rect.along()),
+            across_mm: span_mm(cell.rect.across()),
         }),
         CoverState::Inspected | CoverState::Beside => None,
     });
@@ -383,9 +379,9 @@ fn flaw_facts(
             class: reviewed.class.clone(),
             class_found: flaw.class.clone(),
             severity: flaw.severity.clone(),
-            along_mm: mm(flaw.rect.along()),
-            across_mm: mm(flaw.rect.across()),
-            length_mm: flaw.length_um as f64 / 1e3,
+            along_mm: span_mm(flaw.rect.along()),
+            across_mm: span_mm(flaw.rect.across()),
+            length_mm: mm(flaw.length_um),
             score: flaw.score,
             verdict: standing.map(|verdict| VerdictFacts {
                 decision: verdict.decision.as_str().to_owned(),

@@ -84,17 +84,15 @@ impl Asked {
                 ));
             }
         };
-        let from = said(&self.from).map(|day| day_us(&day)).transpose()?;
-        let to = said(&self.to).map(|day| day_us(&day)).transpose()?;
+        let (from_us, to_us) = days_us(&self.from, &self.to)?;
         Ok(RollsFilter {
             number_part,
             article: said(&self.article)
                 .map(|name| Name::new(&name))
                 .transpose()?,
             state,
-            from_us: from,
-            // The last day is asked for whole.
-            to_us: to.map(|us| us.saturating_add(24 * 3600 * 1_000_000)),
+            from_us,
+            to_us,
         })
     }
 
@@ -190,8 +188,21 @@ impl Row {
     }
 }
 
+/// Length of a day.
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
+/// From when until when, for two days as browsers write them; the last one is asked for whole, and one that is empty
+/// asks for nothing.
+pub(super) fn days_us(from: &str, to: &str) -> Result<(Option<i64>, Option<i64>), Refusal> {
+    let day = |text: &str| {
+        let said = Some(text.trim()).filter(|text| !text.is_empty());
+        said.map(day_us).transpose()
+    };
+    Ok((day(from)?, day(to)?.map(|us| us.saturating_add(DAY_US))))
+}
+
 /// The first moment of a day in UTC, as browsers write it.
-pub(super) fn day_us(day: &str) -> Result<i64, Refusal> {
+fn day_us(day: &str) -> Result<i64, Refusal> {
     let format = format_description!("[year]-[month]-[day]");
     let date = Date::parse(day, &format)
         .map_err(|_| Refusal::Wrong("expected a day such as 2026-11-28".to_owned()))?;

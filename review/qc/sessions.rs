@@ -198,6 +198,14 @@ impl Session {
     }
 }
 
+/// How long is still to be waited, for a person.
+pub(super) fn said_wait(wait: Duration) -> String {
+    format!(
+        "too many failures: try again in {} s",
+        wait.as_secs().max(1)
+    )
+}
+
 fn triers(account: &str, address: Option<IpAddr>) -> impl Iterator<Item = Trier> {
     [
         Some(Trier::Account(digest(account))),

@@ -7,12 +7,11 @@ use axum::Form;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use store::{By, Digest, Name, NewSignature, RunId};
+use store::{Digest, Name, NewSignature, RunId};
 
 use super::refusal::Refusal;
-use super::verdicts::role_now;
 use super::{Asker, Id, Qc};
-use crate::access::{Act, may};
+use crate::access::Act;
 
 /// What was sent.
 #[derive(Deserialize)]
@@ -32,43 +31,32 @@ pub(super) async fn sign(
     Form(sent): Form<Sent>,
 ) -> Result<Response, Refusal> {
     asker.must_have_sent(&sent.csrf)?;
-    let account = Name::new(&asker.person.name)?;
-    let (chain, assessor) = (qc.chain()?, qc.assessor());
+    let assessor = qc.assessor();
     let digest = Digest::new(&sent.rules)?;
-    qc.stores()
-        .write(move |store| {
-            let role = role_now(store, &account)?;
-            if !may(role, Act::SignGrade) {
-                return Err(Refusal::Forbidden);
+    qc.write_as(&asker, Act::SignGrade, move |store, by| {
+        match sent.act.as_str() {
+            "withdraw" => {
+                store.withdraw_signature(by, run, &digest, sent.why.trim())?;
+                return Ok(());
             }
-            let by = By {
-                chain: &chain,
-                account: &account,
-                role,
-            };
-            match sent.act.as_str() {
-                "withdraw" => {
-                    store.withdraw_signature(&by, run, &digest, sent.why.trim())?;
-                    return Ok(());
-                }
-                "sign" => {}
-                _ => return Err(Refusal::Wrong("expected sign or withdraw".to_owned())),
-            }
-            let grades = assessor.grades(store, run).map_err(Refusal::Wrong)?;
-            let grade = grades.iter().find(|grade| grade.digest == digest);
-            let grade = grade.filter(|grade| grade.withheld.is_some());
-            let grade = grade.ok_or_else(|| {
-                Refusal::Wrong("expected a grade of this roll that is withheld".to_owned())
-            })?;
-            let signature = NewSignature {
-                run,
-                rules: Name::new(&grade.rules)?,
-                rules_digest: digest,
-                why: sent.why.trim().to_owned(),
-            };
-            store.sign_first_quality(&by, &signature)?;
-            Ok(())
-        })
-        .await?;
+            "sign" => {}
+            _ => return Err(Refusal::Wrong("expected sign or withdraw".to_owned())),
+        }
+        let grades = assessor.grades(store, run).map_err(Refusal::Wrong)?;
+        let grade = grades.iter().find(|grade| grade.digest == digest);
+        let grade = grade.filter(|grade| grade.withheld.is_some());
+        let grade = grade.ok_or_else(|| {
+            Refusal::Wrong("expected a grade of this roll that is withheld".to_owned())
+        })?;
+        let signature = NewSignature {
+            run,
+            rules: Name::new(&grade.rules)?,
+            rules_digest: digest,
+            why: sent.why.trim().to_owned(),
+        };
+        store.sign_first_quality(by, &signature)?;
+        Ok(())
+    })
+    .await?;
     Ok(Redirect::to(&format!("/runs/{run}")).into_response())
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use store::{Trend, TrendBy};
 
 use super::refusal::Refusal;
-use super::rolls::day_us;
+use super::rolls::days_us;
 use super::units::Units;
 use super::{Asker, Frame, Qc, html};
 
@@ -60,11 +60,6 @@ impl Asked {
             )),
         }
     }
-
-    fn day(text: &str) -> Result<Option<i64>, Refusal> {
-        let said = Some(text.trim()).filter(|text| !text.is_empty());
-        said.map(day_us).transpose()
-    }
 }
 
 /// The page.
@@ -74,9 +69,7 @@ pub(super) async fn page(
     Query(asked): Query<Asked>,
 ) -> Result<impl IntoResponse, Refusal> {
     let by = asked.by()?;
-    let from = Asked::day(&asked.from)?;
-    // The last day is asked for whole.
-    let to = Asked::day(&asked.to)?.map(|us| us.saturating_add(24 * 3600 * 1_000_000));
+    let (from, to) = days_us(&asked.from, &asked.to)?;
     let found = qc
         .stores()
         .look(move |store| Ok(store.trends(by, from, to)?))

@@ -69,6 +69,16 @@ impl Units {
     }
 }
 
+/// Millimetres, for programs.
+pub(super) fn mm(um: i64) -> f64 {
+    um as f64 / 1e3
+}
+
+/// From where to where, in millimetres.
+pub(super) fn span_mm(range: std::ops::Range<i64>) -> [f64; 2] {
+    [mm(range.start), mm(range.end)]
+}
+
 /// A moment in UTC, to the second.
 pub(super) fn moment(us: i64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
