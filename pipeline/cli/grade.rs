@@ -7,7 +7,7 @@ use store::{Digest, Name, RunId, Signature, Store};
 
 use super::who::time_of;
 use super::{Outcome, Place, name, say, say_json};
-use crate::grading::{FlawPoints, Grade, Rate, Rules, Stretch, Unit, grade};
+use crate::grading::{FlawPoints, Grade, InspectedRoll, Rate, Rules, Stretch, Unit, grade};
 use crate::roll_view::RollView;
 
 #[derive(Debug, Args)]
@@ -37,15 +37,10 @@ pub(super) fn run(args: &GradeArgs) -> anyhow::Result<Outcome> {
     let inspected = view.to_grade()?;
     let mut grades = Vec::with_capacity(rules.len());
     for rules in rules {
-        let mut graded = grade(&inspected, &rules);
-        let signature = match graded.withheld {
-            Some(_) => store.signature(view.run.id, &Digest::new(&rules.digest)?)?,
-            None => None,
-        };
-        graded.signed = signature.as_ref().map(says_who);
+        let (grade, signature) = signed_grade(&store, view.run.id, &inspected, &rules)?;
         grades.push(Graded {
             rules,
-            grade: graded,
+            grade,
             signature,
         });
     }
@@ -67,6 +62,22 @@ struct Graded {
     rules: Rules,
     grade: Grade,
     signature: Option<Signature>,
+}
+
+/// A run under `rules`, with the person's signature that gives what was withheld, where there is one.
+pub(super) fn signed_grade(
+    store: &Store,
+    run: RunId,
+    inspected: &InspectedRoll,
+    rules: &Rules,
+) -> anyhow::Result<(Grade, Option<Signature>)> {
+    let mut graded = grade(inspected, rules);
+    let signature = match graded.withheld {
+        Some(_) => store.signature(run, &Digest::new(&rules.digest)?)?,
+        None => None,
+    };
+    graded.signed = signature.as_ref().map(says_who);
+    Ok((graded, signature))
 }
 
 fn says_who(signed: &Signature) -> String {

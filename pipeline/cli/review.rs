@@ -11,12 +11,13 @@ use review::access::{Secret, hash_password};
 use review::{Assessor, Qc, QcSettings, RollGrade, Tls};
 use store::{By, Chain, ChainKey, Digest, Name, Role, RunId, Store};
 
+use super::grade::signed_grade;
 use super::teach::limits;
 use super::who::{Kept, key_file, local_user};
 use super::{Outcome, Place, say};
 use crate::classes::Class;
 use crate::config::USUAL_RULES;
-use crate::grading::{Grade, Rate, Rules, grade};
+use crate::grading::{Grade, Rate, Rules};
 use crate::roll_view::RollView;
 
 /// The first account.
@@ -58,14 +59,8 @@ impl Assessor for Graded {
         let view = RollView::of(store, run).map_err(told)?;
         let inspected = view.to_grade().map_err(told)?;
         let graded = self.0.iter().map(|rules| {
-            let digest = Digest::new(&rules.digest)?;
-            let signed = store.signature(run, &digest)?;
-            Ok(shown(
-                rules,
-                &grade(&inspected, rules),
-                digest,
-                signed.is_some(),
-            ))
+            let (grade, _) = signed_grade(store, run, &inspected, rules)?;
+            shown(rules, &grade)
         });
         graded.collect::<anyhow::Result<_>>().map_err(told)
     }
@@ -80,29 +75,28 @@ impl Assessor for Graded {
     }
 }
 
-fn shown(rules: &Rules, grade: &Grade, digest: Digest, is_signed: bool) -> RollGrade {
+fn shown(rules: &Rules, grade: &Grade) -> anyhow::Result<RollGrade> {
     let rates = [Rate::Per100M2, Rate::Per100Yd2, Rate::Per100M];
     let counted = grade.flaws.iter();
-    let counts = grade.withheld.is_none() || is_signed;
-    RollGrade {
+    Ok(RollGrade {
         rules: rules.name.clone(),
         version: rules.version.to_string(),
         standard: rules.standard.clone(),
-        digest,
+        digest: Digest::new(&rules.digest)?,
         points: grade.points,
         rates: rates
             .map(|rate| (grade.rate(rate), rate.as_str().to_owned()))
             .to_vec(),
-        quality: counts.then(|| grade.by_points.clone()),
+        quality: grade.quality().map(str::to_owned),
         quality_by_points: grade.by_points.clone(),
-        is_first: counts && grade.is_first_by_points,
+        is_first: grade.is_first(),
         withheld: grade.withheld.clone(),
-        is_signed: is_signed && grade.withheld.is_some(),
+        is_signed: grade.signed.is_some(),
         why: grade.why.clone(),
         points_of: counted
             .map(|counted| (counted.flaw.id.clone(), counted.points))
             .collect(),
-    }
+    })
 }
 
 pub(super) fn run(args: &ReviewArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
